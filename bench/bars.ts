@@ -1,0 +1,77 @@
+// What the figures are held against. Each bar is a ratio of two medians of one run, or one median.
+
+import type { Figure } from './sample.js'
+
+export interface Bar {
+  what: string
+  atMost: number
+  unit?: 'bytes'
+  figure: string
+  per?: string
+}
+
+export const bars: readonly Bar[] = [
+  {
+    what: 'execve of /bin/true ÷ the floor',
+    atMost: 1.3,
+    figure: 'master.execve of /bin/true',
+    per: 'floor: vfork+execve+wait4 of /bin/true',
+  },
+  {
+    what: 'execve of a static binary ÷ the floor',
+    atMost: 1.8,
+    figure: 'master.execve of static',
+    per: 'floor: vfork+execve+wait4 of static',
+  },
+  {
+    what: 'execve of /bin/true ÷ child_process.spawn',
+    atMost: 0.42,
+    figure: 'master.execve of /bin/true',
+    per: 'child_process.spawn of /bin/true',
+  },
+  {
+    what: 'create ÷ a bare clone3+mounts+pivot_root',
+    atMost: 2,
+    figure: 'Master.create',
+    per: 'floor: clone3+mounts+pivot_root',
+  },
+  {
+    what: 'create with 1 GB heap ÷ with 50 MB',
+    atMost: 1.15,
+    figure: 'Master.create, 1 GB heap',
+    per: 'Master.create, 50 MB heap',
+  },
+  {
+    what: 'execve with 1 GB heap ÷ with 50 MB',
+    atMost: 1.15,
+    figure: 'master.execve of /bin/true, 1 GB heap',
+    per: 'master.execve of /bin/true, 50 MB heap',
+  },
+  {
+    what: 'reset with 10,000 files ÷ with none',
+    atMost: 2,
+    figure: 'master.reset with 10,000 files',
+    per: 'master.reset with no file',
+  },
+  {
+    what: 'anonymous memory of an idle init',
+    atMost: 128 * 1024,
+    unit: 'bytes',
+    figure: 'idle init, anonymous memory',
+  },
+]
+
+export interface Verdict extends Bar {
+  value: number
+  met: boolean
+}
+
+/** The bars whose figures were measured in this run. */
+export function hold(figures: ReadonlyMap<string, Figure>): Verdict[] {
+  return bars.flatMap((bar): Verdict[] => {
+    const value = figures.get(bar.figure)?.median
+    const per = bar.per === undefined ? 1 : figures.get(bar.per)?.median
+    if (value === undefined || per === undefined) return []
+    return [{ ...bar, value: value / per, met: value / per <= bar.atMost }]
+  })
+}

@@ -1,0 +1,526 @@
+//! One container, as the host holds it: the socket to its init, init's pidfd, and what is in flight.
+//!
+//! Any thread makes requests; only the reactor thread receives, and only it declares the container gone. The life of one:
+//!
+//! ```text
+//! Launching ── Launched and Hello ──▶ Open
+//!     │                                │
+//!     └── destroy, violation, deadline, end of file: SIGKILL ──▶ Ending ── pidfd readable ──▶ Closed
+//! ```
+//!
+//! Once init's pidfd is readable every process of the container is dead: the kernel lets a pid 1 end only after all others.
+//! Then, and only then, what is still in flight fails and [`Event::Closed`] is delivered.
+
+use crate::error::{Error, Violation, errno};
+use crate::event::{Batch, Event, RequestId, Sink};
+use crate::lock;
+use crate::outgoing::{self, Outgoing};
+use crate::pending::{Deadline, Kind, Pending};
+use crate::reactor::{PROCESS, Reactor, SOCKET, Scratch, Source, borrow};
+use hotcell_linux::pidfd;
+use hotcell_protocol::{Failure, Request, RequestBody, Step};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use nix::sys::epoll::EpollFlags;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// The key under which [`Kind::Create`] is in flight; requests never use it.
+pub(crate) const CREATE: u32 = 0;
+
+/// How long a run may take to end once it is cancelled, before init is killed with all else.
+const CANCEL_SECONDS: u64 = 5;
+/// How long the kernel may take to end a killed init before the container counts as closed without.
+const DEATH: Duration = Duration::from_secs(5);
+/// The most replies read from an init that is dead or late, before what is in flight is failed.
+const LAST_PACKETS: usize = 4096;
+
+pub(crate) struct Connection {
+    /// In the reactor, and of `Created`.
+    key: RequestId,
+    closed_id: RequestId,
+    closed_sink: Arc<dyn Sink>,
+    pub(crate) reactor: &'static Reactor,
+    pub(crate) state: Mutex<State>,
+}
+
+pub(crate) struct State {
+    phase: Phase,
+    /// Why init is being killed; without one, it ended by itself.
+    cause: Option<Cause>,
+    /// Whether `destroy` was called.
+    requested: bool,
+    /// Shared with threads that are sending: the descriptor may not be used again for something else until they are through.
+    socket: Option<Arc<OwnedFd>>,
+    /// Init's pidfd.
+    init: Option<Arc<OwnedFd>>,
+    pid: Option<u32>,
+    pub(crate) in_flight: HashMap<u32, Pending>,
+    queue: VecDeque<Outgoing>,
+    /// In [`Phase::Ending`]: when to wait no longer.
+    give_up: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Launching,
+    Open,
+    Ending,
+    Closed,
+}
+
+/// Why init is killed.
+#[derive(Debug, Clone)]
+enum Cause {
+    /// It was asked for.
+    Destroyed,
+    /// It could not be created.
+    NotCreated(Error),
+    /// A reply was wrong.
+    Violated(Violation),
+    /// A deadline has passed.
+    Late(Instant),
+}
+
+impl Connection {
+    /// A container about to be launched, known to the reactor.
+    pub(crate) fn open(
+        socket: OwnedFd,
+        ids: (RequestId, RequestId),
+        sink: Arc<dyn Sink>,
+        deadline: Deadline,
+    ) -> Result<Arc<Self>, Error> {
+        let reactor = Reactor::get()?;
+        let (key, closed_id) = ids;
+        let create = Pending {
+            id: key,
+            sink: Arc::clone(&sink),
+            kind: Kind::Create { greeted: false },
+            deadline: Some(deadline),
+        };
+        let connection = Arc::new(Self {
+            key,
+            closed_id,
+            closed_sink: sink,
+            reactor,
+            state: Mutex::new(State {
+                phase: Phase::Launching,
+                cause: None,
+                requested: false,
+                socket: Some(Arc::new(socket)),
+                init: None,
+                pid: None,
+                in_flight: HashMap::from([(CREATE, create)]),
+                queue: VecDeque::new(),
+                give_up: None,
+            }),
+        });
+        reactor.insert(key, Source::Connection(Arc::clone(&connection)));
+        if let Some(socket) = connection.socket()
+            && let Err(error) = reactor.watch(key, SOCKET, borrow(&socket), EpollFlags::EPOLLIN)
+        {
+            reactor.remove(key);
+            return Err(error);
+        }
+        reactor.tick_from_now();
+        Ok(connection)
+    }
+
+    pub(crate) fn key(&self) -> RequestId {
+        self.key
+    }
+
+    pub(crate) fn closed_id(&self) -> RequestId {
+        self.closed_id
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        lock(&self.state).pid
+    }
+
+    fn socket(&self) -> Option<Arc<OwnedFd>> {
+        lock(&self.state).socket.clone()
+    }
+
+    /// Makes a request. Whatever goes wrong is delivered to `sink`.
+    pub(crate) fn request(
+        &self,
+        id: RequestId,
+        kind: Kind,
+        deadline: Option<Deadline>,
+        sink: &Arc<dyn Sink>,
+        body: RequestBody<'_>,
+        fds: &[BorrowedFd<'_>],
+    ) {
+        let timed = deadline.is_some();
+        let pending = Pending { id, sink: Arc::clone(sink), kind, deadline };
+        // Taken out of the guard's statement: a sink must not be called with the lock held.
+        let enlisted = lock(&self.state).enlist(pending);
+        let sending = match enlisted {
+            Ok(sending) => sending,
+            Err((pending, error)) => return fail(pending, error),
+        };
+        if timed {
+            self.reactor.tick_from_now();
+        }
+        if let Err(error) = self.send(&sending, id, body, fds) {
+            let pending = lock(&self.state).in_flight.remove(&id.wire());
+            if let Some(pending) = pending {
+                fail(pending, error);
+            }
+        }
+    }
+
+    /// Says something that has no answer.
+    fn tell(&self, body: RequestBody<'_>) {
+        let sending = lock(&self.state).sending();
+        if let Some(sending) = sending {
+            // Without an answer there is nobody to tell; `cancel` has its deadline.
+            let _ = self.send(&sending, RequestId::next(), body, &[]);
+        }
+    }
+
+    fn send(&self, sending: &Sending, id: RequestId, body: RequestBody<'_>, fds: &[BorrowedFd<'_>]) -> Result<(), Error> {
+        let request = Request { id: id.wire(), body };
+        let result = outgoing::encoded(&request, |packet, memfd| {
+            let with_memfd: Vec<_>;
+            let fds = match memfd {
+                None => fds,
+                Some(memfd) => {
+                    with_memfd = std::iter::once(memfd).chain(fds.iter().copied()).collect();
+                    &with_memfd
+                }
+            };
+            if !sending.behind_others {
+                match outgoing::send(borrow(&sending.socket), packet, fds) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    other => return other,
+                }
+            }
+            let outgoing = Outgoing::copy_of(packet, fds)?;
+            let mut state = lock(&self.state);
+            state.queue.push_back(outgoing);
+            if let Some(socket) = &state.socket {
+                self.reactor.watch_for_room(self.key, borrow(socket), true);
+            }
+            Ok(())
+        });
+        match result {
+            Ok(()) => Ok(()),
+            // Init is gone or going: the reactor fails this with all else that is in flight.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN)) => Ok(()),
+            Err(error) => Err(why_not_sent(errno(&error), fds)),
+        }
+    }
+
+    /// Sends a signal to the main process of a run.
+    pub(crate) fn kill(&self, run: RequestId, signal: u8) {
+        if self.is_running(run) {
+            self.tell(RequestBody::Kill { run: run.wire(), signal });
+        }
+    }
+
+    /// Lets a run pass its sync point, or not.
+    pub(crate) fn answer_sync(&self, run: RequestId, resume: bool) {
+        if self.is_running(run) {
+            let run = run.wire();
+            self.tell(if resume { RequestBody::Resume(run) } else { RequestBody::Abort(run) });
+        }
+    }
+
+    /// Kills a run; and if init does not report its end in time, the container.
+    pub(crate) fn cancel(&self, run: RequestId) {
+        {
+            let mut state = lock(&self.state);
+            match state.in_flight.get_mut(&run.wire()) {
+                Some(pending) if pending.id == run && matches!(pending.kind, Kind::Run { .. }) => {
+                    let deadline = || Deadline::after(CANCEL_SECONDS, "the cancelling of a run");
+                    pending.deadline.get_or_insert_with(deadline);
+                }
+                _ => return,
+            }
+        }
+        self.reactor.tick_from_now();
+        self.tell(RequestBody::Kill { run: run.wire(), signal: libc::SIGKILL as u8 });
+    }
+
+    fn is_running(&self, run: RequestId) -> bool {
+        let state = lock(&self.state);
+        matches!(state.in_flight.get(&run.wire()), Some(Pending { id, kind: Kind::Run { .. }, .. }) if *id == run)
+    }
+
+    /// Kills init, as asked.
+    pub(crate) fn destroy(&self) {
+        lock(&self.state).requested = true;
+        self.end(Some(Cause::Destroyed));
+    }
+
+    /// The launcher could not clone it, or is gone before it said so.
+    pub(crate) fn not_launched(&self, error: Error, batch: &mut Batch) {
+        self.end(Some(Cause::NotCreated(error)));
+        self.finish(batch);
+    }
+
+    /// Init failed to set the container up, and said why.
+    pub(crate) fn not_set_up(&self, failure: Failure) {
+        self.end(Some(Cause::NotCreated(Error::Perform(failure))));
+    }
+
+    /// A reply was wrong.
+    pub(crate) fn violated(&self, violation: Violation) {
+        self.end(Some(Cause::Violated(violation)));
+    }
+
+    /// The launcher has cloned init.
+    pub(crate) fn launched(&self, pid: u32, pidfd: OwnedFd, batch: &mut Batch) {
+        let pidfd = Arc::new(pidfd);
+        let ending = {
+            let mut state = lock(&self.state);
+            if state.phase == Phase::Closed || state.init.is_some() {
+                // Given up meanwhile.
+                let _ = pidfd::send_signal(borrow(&pidfd), libc::SIGKILL);
+                return;
+            }
+            state.init = Some(Arc::clone(&pidfd));
+            state.pid = Some(pid);
+            state.phase == Phase::Ending
+        };
+        if ending {
+            let _ = pidfd::send_signal(borrow(&pidfd), libc::SIGKILL);
+        }
+        if let Err(error) = self.reactor.watch(self.key, PROCESS, borrow(&pidfd), EpollFlags::EPOLLIN) {
+            let _ = pidfd::send_signal(borrow(&pidfd), libc::SIGKILL);
+            return self.not_launched(error, batch);
+        }
+        self.open_if_complete(batch);
+    }
+
+    /// Delivers `Created` once both the launcher and init have spoken.
+    pub(crate) fn open_if_complete(&self, batch: &mut Batch) {
+        let (pending, pid) = {
+            let mut state = lock(&self.state);
+            let greeted = matches!(
+                state.in_flight.get(&CREATE),
+                Some(Pending { kind: Kind::Create { greeted: true }, .. })
+            );
+            let (Phase::Launching, true, Some(pid)) = (state.phase, greeted, state.pid) else {
+                return;
+            };
+            state.phase = Phase::Open;
+            let Some(pending) = state.in_flight.remove(&CREATE) else { return };
+            (pending, pid)
+        };
+        batch.deliver(pending.sink, pending.id, Event::Created { pid });
+    }
+
+    /// The socket can be read or written.
+    pub(crate) fn ready(self: &Arc<Self>, flags: EpollFlags, scratch: &mut Scratch) {
+        if flags.contains(EpollFlags::EPOLLOUT) {
+            self.flush_queue();
+        }
+        if flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+            self.receive_one(scratch);
+        }
+    }
+
+    fn flush_queue(&self) {
+        let mut state = lock(&self.state);
+        let state = &mut *state;
+        if let Some(socket) = &state.socket {
+            // With the lock held, or a caller could overtake what is first in the queue. On an error init is gone.
+            if outgoing::flush(borrow(socket), &mut state.queue).unwrap_or(true) {
+                self.reactor.watch_for_room(self.key, borrow(socket), false);
+            }
+        }
+    }
+
+    /// Takes one packet. Whether there was one.
+    fn receive_one(self: &Arc<Self>, scratch: &mut Scratch) -> bool {
+        let socket = {
+            let state = lock(&self.state);
+            match (&state.socket, state.phase) {
+                (Some(socket), Phase::Launching | Phase::Open) => Arc::clone(socket),
+                _ => return false,
+            }
+        };
+        match crate::reply::receive(self, borrow(&socket), scratch) {
+            Ok(crate::reply::Receipt::Packet) => true,
+            Ok(crate::reply::Receipt::Nothing) => false,
+            Ok(crate::reply::Receipt::End) => {
+                self.end(None);
+                false
+            }
+            Err(violation) => {
+                self.violated(violation);
+                false
+            }
+        }
+    }
+
+    /// The pidfd is readable: init is dead, and all else in the container with it.
+    pub(crate) fn init_ended(self: &Arc<Self>, scratch: &mut Scratch) {
+        // What it said before may still be under way to us.
+        for _ in 0..LAST_PACKETS {
+            if !self.receive_one(scratch) {
+                break;
+            }
+        }
+        self.finish(&mut scratch.batch);
+    }
+
+    /// Kills init for the first cause there is.
+    fn end(&self, cause: Option<Cause>) {
+        let (socket, init) = {
+            let mut state = lock(&self.state);
+            if matches!(state.phase, Phase::Ending | Phase::Closed) {
+                return;
+            }
+            state.phase = Phase::Ending;
+            state.cause = cause;
+            state.give_up = Some(Instant::now() + DEATH);
+            (state.socket.clone(), state.init.clone())
+        };
+        // Nothing it says counts any more, and its end of file must not wake the reactor again and again.
+        if let Some(socket) = socket {
+            self.reactor.unwatch(borrow(&socket));
+        }
+        if let Some(init) = init {
+            let _ = pidfd::send_signal(borrow(&init), libc::SIGKILL);
+        }
+        self.reactor.tick_from_now();
+    }
+
+    /// The container is gone: fails what is in flight and closes everything.
+    fn finish(&self, batch: &mut Batch) {
+        let (cause, requested, socket, init, in_flight) = {
+            let mut state = lock(&self.state);
+            if state.phase == Phase::Closed {
+                return;
+            }
+            state.phase = Phase::Closed;
+            state.queue.clear();
+            let in_flight = std::mem::take(&mut state.in_flight);
+            (state.cause.clone(), state.requested, state.socket.take(), state.init.take(), in_flight)
+        };
+        if let Some(socket) = socket {
+            self.reactor.unwatch(borrow(&socket));
+        }
+        if let Some(init) = init {
+            self.reactor.unwatch(borrow(&init));
+        }
+        let mut in_flight: Vec<_> = in_flight.into_values().collect();
+        in_flight.sort_by_key(|pending| pending.id);
+        for pending in in_flight {
+            let error = Cause::of(cause.as_ref(), &pending);
+            if let Kind::Run { collector: Some(collector), .. } = &pending.kind {
+                collector.close();
+            }
+            batch.deliver(pending.sink, pending.id, Event::Failed(error));
+        }
+        batch.deliver(Arc::clone(&self.closed_sink), self.closed_id, Event::Closed { requested });
+        self.reactor.remove(self.key);
+    }
+
+    /// Ends the container if something is overdue. Whether anything has a deadline.
+    pub(crate) fn expire(self: &Arc<Self>, now: Instant, scratch: &mut Scratch) -> bool {
+        let due = |state: &State| {
+            let passed = |pending: &Pending| pending.deadline.is_some_and(|deadline| deadline.at <= now);
+            state.in_flight.values().any(passed)
+        };
+        let (give_up, late) = {
+            let state = lock(&self.state);
+            (state.give_up.filter(|_| state.phase == Phase::Ending), state.phase != Phase::Ending && due(&state))
+        };
+        match give_up {
+            Some(at) if at <= now => self.finish(&mut scratch.batch),
+            Some(_) => return true,
+            None => {}
+        }
+        if late {
+            // It may be us who are late (a stopped process): the answer counts if it is there.
+            for _ in 0..LAST_PACKETS {
+                if !self.receive_one(scratch) {
+                    break;
+                }
+            }
+            if due(&lock(&self.state)) {
+                self.end(Some(Cause::Late(now)));
+            }
+        }
+        let state = lock(&self.state);
+        state.phase == Phase::Ending || state.in_flight.values().any(|pending| pending.deadline.is_some())
+    }
+}
+
+/// Where to send, and whether to line up.
+struct Sending {
+    socket: Arc<OwnedFd>,
+    behind_others: bool,
+}
+
+impl State {
+    fn sending(&self) -> Option<Sending> {
+        match (self.phase, &self.socket) {
+            (Phase::Launching | Phase::Open, Some(socket)) => {
+                Some(Sending { socket: Arc::clone(socket), behind_others: !self.queue.is_empty() })
+            }
+            _ => None,
+        }
+    }
+
+    /// Puts a request among those in flight, before it is sent: its answer may be faster than the sender.
+    fn enlist(&mut self, pending: Pending) -> Result<Sending, (Pending, Error)> {
+        let Some(sending) = self.sending() else {
+            let error = if self.requested { Error::UseDestroyed } else { Error::KeepContainer };
+            return Err((pending, error));
+        };
+        match self.in_flight.entry(pending.id.wire()) {
+            // Only under a run that has been going for four thousand million requests.
+            Entry::Occupied(_) => Err((pending, Error::SendRequest { errno: libc::EBUSY })),
+            Entry::Vacant(place) => {
+                place.insert(pending);
+                Ok(sending)
+            }
+        }
+    }
+}
+
+impl Cause {
+    /// What a request is told that was in flight when the container ended.
+    fn of(cause: Option<&Self>, pending: &Pending) -> Error {
+        match (cause, pending.deadline) {
+            (Some(Self::Destroyed), _) => Error::UseDestroyed,
+            (Some(Self::NotCreated(error)), _) if matches!(pending.kind, Kind::Create { .. }) => error.clone(),
+            (Some(Self::Violated(violation)), _) => Error::TrustReply(*violation),
+            (Some(Self::Late(at)), Some(deadline)) if deadline.at <= *at => {
+                Error::AwaitReply { request: deadline.request, seconds: deadline.seconds }
+            }
+            _ => Error::KeepContainer,
+        }
+    }
+}
+
+/// Fails a request that was not sent, from the thread that made it.
+fn fail(pending: Pending, error: Error) {
+    if let Kind::Run { collector: Some(collector), .. } = &pending.kind {
+        collector.close();
+    }
+    Batch::default().deliver(pending.sink, pending.id, Event::Failed(error));
+}
+
+/// The kernel does not say which descriptor was bad, so look, now that something is wrong anyway.
+fn why_not_sent(errno: i32, fds: &[BorrowedFd<'_>]) -> Error {
+    match errno {
+        libc::EBADF => {
+            let bad = fds.iter().position(|fd| fcntl(fd, FcntlArg::F_GETFD) == Err(Errno::EBADF)).unwrap_or(0);
+            Error::Perform(Failure::new(Step::DupDescriptor, errno).at(bad as u32))
+        }
+        libc::E2BIG => Error::Perform(Failure::new(Step::CheckArguments, errno)),
+        errno => Error::SendRequest { errno },
+    }
+}

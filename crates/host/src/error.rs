@@ -1,0 +1,196 @@
+//! Why something could not be done, as data: the number stays the kernel's, the words are for whoever has no better ones.
+
+use hotcell_protocol::{DecodeError, Failure};
+use std::fmt;
+use std::io;
+
+/// Why something could not be done. Variants say what was tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// A kernel call of the launcher, of init or of the program's process failed. The container goes on, unless it was about
+    /// to be created.
+    Perform(Failure),
+    /// Start the reactor thread.
+    StartReactor {
+        /// errno(3).
+        errno: i32,
+    },
+    /// Put the init image into a sealed memfd.
+    SealImage {
+        /// errno(3).
+        errno: i32,
+    },
+    /// Start the launcher process.
+    StartLauncher {
+        /// errno(3).
+        errno: i32,
+    },
+    /// Have the launcher create a container: it ended while at it. The next container gets a new launcher.
+    KeepLauncher,
+    /// Make the socket to a container.
+    MakeSocket {
+        /// errno(3).
+        errno: i32,
+    },
+    /// Make a pipe to or from a program.
+    MakePipe {
+        /// errno(3).
+        errno: i32,
+    },
+    /// Open /dev/null for a program.
+    OpenNull {
+        /// errno(3).
+        errno: i32,
+    },
+    /// Send a request.
+    SendRequest {
+        /// errno(3).
+        errno: i32,
+    },
+    /// Use a container that was destroyed.
+    UseDestroyed,
+    /// Keep the container: its init ended without being asked to.
+    KeepContainer,
+    /// Believe a reply: it does not follow the protocol, so the container was killed.
+    TrustReply(Violation),
+    /// Await an answer: the deadline passed, so the container was killed.
+    AwaitReply {
+        /// What was asked for.
+        request: &'static str,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+}
+
+/// What was wrong with a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Violation {
+    /// It is not an encoding of a reply.
+    Malformed(DecodeError),
+    /// It, or what came with it, was longer than any reply may be.
+    Truncated,
+    /// A reply came in a memfd, which only requests may.
+    Memfd,
+    /// Nothing with its id is in flight.
+    UnknownId,
+    /// It answers another kind of request.
+    WrongKind,
+    /// More or fewer descriptors came than it speaks of.
+    DescriptorCount,
+    /// A descriptor is not a regular file opened for reading or writing.
+    DescriptorType,
+    /// The pid is missing, or not one of a program.
+    Pid,
+    /// A number is out of its range, or a name longer than any.
+    Range,
+    /// The image speaks another version of the protocol.
+    Version,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed(_) => "a reply is malformed",
+            Self::Truncated => "a reply is longer than any may be",
+            Self::Memfd => "a reply came in a memfd",
+            Self::UnknownId => "a reply answers nothing that was asked",
+            Self::WrongKind => "a reply is of another kind than its request",
+            Self::DescriptorCount => "a reply came with more or fewer descriptors than it speaks of",
+            Self::DescriptorType => "a reply came with a descriptor that is not an open regular file",
+            Self::Pid => "a reply names no valid pid",
+            Self::Range => "a reply holds a value out of range",
+            Self::Version => "the init image speaks another version of the protocol",
+        })
+    }
+}
+
+impl Error {
+    /// The kernel's number, where there is one.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Perform(failure) => Some(failure.errno),
+            Self::StartReactor { errno }
+            | Self::SealImage { errno }
+            | Self::StartLauncher { errno }
+            | Self::MakeSocket { errno }
+            | Self::MakePipe { errno }
+            | Self::OpenNull { errno }
+            | Self::SendRequest { errno } => Some(*errno),
+            _ => None,
+        }
+    }
+
+    /// The system call that failed, as its man page spells it.
+    pub fn syscall(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Perform(failure) => failure.step.syscall(),
+            Self::StartReactor { .. } => "epoll_create",
+            Self::SealImage { .. } => "memfd_create",
+            Self::StartLauncher { .. } => "execveat",
+            Self::MakeSocket { .. } => "socketpair",
+            Self::MakePipe { .. } => "pipe2",
+            Self::OpenNull { .. } => "open",
+            Self::SendRequest { .. } => "sendmsg",
+            _ => return None,
+        })
+    }
+
+    /// What was tried, to be read after "cannot".
+    pub fn doing(&self) -> &'static str {
+        match self {
+            Self::Perform(failure) => failure.step.doing(),
+            Self::StartReactor { .. } => "start the reactor thread",
+            Self::SealImage { .. } => "put the init image into a sealed memfd",
+            Self::StartLauncher { .. } => "start the launcher",
+            Self::KeepLauncher => "create the container: the launcher ended",
+            Self::MakeSocket { .. } => "make the socket to the container",
+            Self::MakePipe { .. } => "make a pipe to the program",
+            Self::OpenNull { .. } => "open /dev/null",
+            Self::SendRequest { .. } => "send the request",
+            Self::UseDestroyed => "use the container: it was destroyed",
+            Self::KeepContainer => "go on: the container was lost",
+            Self::TrustReply(_) => "trust the container, which was killed",
+            Self::AwaitReply { .. } => "wait any longer for the container, which was killed",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}", self.doing())?;
+        match self {
+            Self::Perform(failure) if !failure.subject.is_empty() => {
+                write!(f, " ({})", failure.subject.escape_ascii())?;
+            }
+            Self::TrustReply(violation) => write!(f, ": {violation}")?,
+            Self::AwaitReply { request, seconds } => write!(f, ": no answer to {request} in {seconds} s")?,
+            _ => {}
+        }
+        if let Some(errno) = self.errno() {
+            write!(f, ": {}", io::Error::from_raw_os_error(errno))?;
+        }
+        f.write_str(match self {
+            Self::SealImage { errno } | Self::StartLauncher { errno } if *errno == nix::libc::EACCES => {
+                "; executing from memory must be allowed: sysctl vm.memfd_noexec=0 or 1"
+            }
+            Self::MakeSocket { errno } | Self::MakePipe { errno } | Self::OpenNull { errno }
+                if *errno == nix::libc::EMFILE =>
+            {
+                "; raise the limit on open files (ulimit -n)"
+            }
+            Self::SendRequest { errno } if *errno == nix::libc::ETOOMANYREFS => {
+                "; too many descriptors are under way: raise the limit on open files (ulimit -n), or have fewer runs at once"
+            }
+            Self::KeepLauncher => "; create it again, a new launcher is started then",
+            Self::UseDestroyed | Self::KeepContainer => "; create another one",
+            _ => "",
+        })
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The errno of an I/O error that a system call gave.
+pub(crate) fn errno(error: &io::Error) -> i32 {
+    hotcell_linux::errno(error)
+}

@@ -1,0 +1,287 @@
+//! The public face of a container.
+
+use crate::connection::Connection;
+use crate::error::{Error, errno};
+use crate::event::{Batch, Event, RequestId, Sink};
+use crate::launch::launch;
+use crate::pending::{Deadline, Kind};
+use crate::pipe;
+use crate::run::Collector;
+use hotcell_linux::seqpacket;
+use hotcell_protocol::{Exec, ExecFlags, Failure, OpenFile, OpenHow, RLimit, RequestBody, Setup, Step};
+use nix::libc;
+use serde_bytes::Bytes;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// How long a container may take to come up.
+const CREATE_SECONDS: u64 = 30;
+/// How long a request may take that only touches the container's files.
+const REQUEST_SECONDS: u64 = 10;
+/// How long a reset may take.
+const RESET_SECONDS: u64 = 30;
+/// The most descriptors that a program can be given: those of a packet, less the memfd and the executable.
+const PROGRAM_FDS_MAX: usize = 250;
+
+/// A container, pre-forked: its init waits for requests.
+///
+/// Every method returns at once, with the [`RequestId`] under which its [`Event`]s arrive at the [`Sink`]; nothing that can
+/// happen while a program runs is an error of the method itself. Requests overlap freely. Dropping the master destroys the container.
+///
+/// [`crate::blocking::Container`] is the same for threads that may wait.
+pub struct Master {
+    connection: Arc<Connection>,
+}
+
+/// What to execute. Strings are lists of NUL-terminated ones, laid end to end.
+#[derive(Debug, Clone, Default)]
+pub struct Program<'a> {
+    /// The arguments; the first names the program and is looked up in the PATH of `env` unless it has a slash.
+    pub args: &'a [u8],
+    /// The whole environment; without one, the container's.
+    pub env: Option<&'a [u8]>,
+    /// The working directory; without one, the container's `work_dir`.
+    pub cwd: Option<&'a [u8]>,
+    /// Set in this order.
+    pub rlimits: Vec<RLimit>,
+    /// Deliver [`Event::SyncPoint`] before it is executed, and wait for [`Master::resume`] or [`Master::abort`].
+    pub sync: bool,
+    /// Deliver [`Event::Started`] once it is executed.
+    pub report_start: bool,
+}
+
+impl<'a> Program<'a> {
+    /// With these arguments, and defaults for all else.
+    pub fn new(args: &'a [u8]) -> Self {
+        Self { args, ..Self::default() }
+    }
+}
+
+/// Which descriptors of a spawned program are pipes; the others are /dev/null.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pipes {
+    /// Descriptor 0.
+    pub stdin: bool,
+    /// Descriptor 1.
+    pub stdout: bool,
+    /// Descriptor 2.
+    pub stderr: bool,
+}
+
+/// Our ends of a spawned program's pipes: non-blocking, close-on-exec.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Of the run.
+    pub id: RequestId,
+    /// To write to.
+    pub stdin: Option<OwnedFd>,
+    /// To read from.
+    pub stdout: Option<OwnedFd>,
+    /// To read from.
+    pub stderr: Option<OwnedFd>,
+}
+
+impl Master {
+    /// Starts to create a container. [`Event::Created`] or [`Event::Failed`] arrives under [`Master::id`], and at the end, in either
+    /// case, [`Event::Closed`] under [`Master::closed_id`].
+    ///
+    /// The first container of a process starts its launcher, which takes a millisecond or two.
+    pub fn create(setup: Setup, sink: &Arc<dyn Sink>) -> Result<Self, Error> {
+        let make_socket = |error| Error::MakeSocket { errno: errno(&error) };
+        let (socket, end) = seqpacket::pair().map_err(make_socket)?;
+        seqpacket::enable_credentials(socket.as_fd()).map_err(make_socket)?;
+        let ids = (RequestId::next(), RequestId::next());
+        let deadline = Deadline::after(CREATE_SECONDS, "the creation of a container");
+        let connection = Connection::open(socket, ids, Arc::clone(sink), deadline)?;
+        if let Err(error) = launch(&connection, setup, end) {
+            connection.not_launched(error, &mut Batch::default());
+        }
+        Ok(Self { connection })
+    }
+
+    /// Where [`Event::Created`] arrives.
+    pub fn id(&self) -> RequestId {
+        self.connection.key()
+    }
+
+    /// Where [`Event::Closed`] arrives.
+    pub fn closed_id(&self) -> RequestId {
+        self.connection.closed_id()
+    }
+
+    /// Init's pid as this process sees it, once the launcher has said so.
+    pub fn pid(&self) -> Option<u32> {
+        self.connection.pid()
+    }
+
+    /// Asks for a sign of life: [`Event::Done`].
+    pub fn ping(&self, sink: &Arc<dyn Sink>) -> RequestId {
+        self.plain(RequestBody::Ping, REQUEST_SECONDS, "ping", sink)
+    }
+
+    /// Opens a regular file of the container: [`Event::File`]. `flags` and `mode` as for open(2).
+    pub fn open(&self, path: &[u8], flags: i32, mode: u32, sink: &Arc<dyn Sink>) -> RequestId {
+        self.open_as(path, OpenHow::Flags(flags), mode, sink)
+    }
+
+    /// Begins to replace a file (or to make one, with missing parents): [`Event::File`], to be written and then
+    /// [committed](Master::commit) or [discarded](Master::discard) by its ticket.
+    pub fn replace(&self, path: &[u8], mode: u32, sink: &Arc<dyn Sink>) -> RequestId {
+        self.open_as(path, OpenHow::Replace, mode, sink)
+    }
+
+    fn open_as(&self, path: &[u8], how: OpenHow, mode: u32, sink: &Arc<dyn Sink>) -> RequestId {
+        let kind = Kind::Open { replace: how == OpenHow::Replace };
+        let body = RequestBody::Open(vec![OpenFile { path, how, mode }]);
+        let id = RequestId::next();
+        let deadline = Deadline::after(REQUEST_SECONDS, "open");
+        self.connection.request(id, kind, Some(deadline), sink, body, &[]);
+        id
+    }
+
+    /// Gives a replacement its name, atomically: [`Event::Done`].
+    pub fn commit(&self, ticket: u32, sink: &Arc<dyn Sink>) -> RequestId {
+        self.plain(RequestBody::Commit(vec![ticket]), REQUEST_SECONDS, "commit", sink)
+    }
+
+    /// Forgets a replacement: [`Event::Done`].
+    pub fn discard(&self, ticket: u32, sink: &Arc<dyn Sink>) -> RequestId {
+        self.plain(RequestBody::Discard(vec![ticket]), REQUEST_SECONDS, "discard", sink)
+    }
+
+    /// Deletes a file, an empty directory, or with `recursive` whatever is there: [`Event::Done`].
+    pub fn delete(&self, path: &[u8], recursive: bool, sink: &Arc<dyn Sink>) -> RequestId {
+        self.plain(RequestBody::Delete { path, recursive }, REQUEST_SECONDS, "delete", sink)
+    }
+
+    /// Makes a symbolic link, with missing parents: [`Event::Done`].
+    pub fn symlink(&self, target: &[u8], path: &[u8], sink: &Arc<dyn Sink>) -> RequestId {
+        self.plain(RequestBody::Symlink { target, path }, REQUEST_SECONDS, "symlink", sink)
+    }
+
+    /// Kills every run and puts fresh file systems in the place of what they wrote to: [`Event::Done`].
+    pub fn reset(&self, sink: &Arc<dyn Sink>) -> RequestId {
+        self.plain(RequestBody::Reset, RESET_SECONDS, "reset", sink)
+    }
+
+    fn plain(&self, body: RequestBody<'_>, seconds: u64, name: &'static str, sink: &Arc<dyn Sink>) -> RequestId {
+        let id = RequestId::next();
+        self.connection.request(id, Kind::Plain, Some(Deadline::after(seconds, name)), sink, body, &[]);
+        id
+    }
+
+    /// Runs a program with these descriptors as its 0, 1, 2, … (/dev/null thrice, if there are none): [`Event::Ended`]. With
+    /// `executable`, that is what is executed, whatever the first argument says.
+    ///
+    /// The descriptors are looked at in this call and never after it.
+    pub fn execve(
+        &self,
+        program: Program<'_>,
+        fds: &[BorrowedFd<'_>],
+        executable: Option<BorrowedFd<'_>>,
+        sink: &Arc<dyn Sink>,
+    ) -> RequestId {
+        let id = RequestId::next();
+        match executable {
+            None => self.start(id, program, fds, 0, None, sink),
+            Some(executable) => {
+                let all: Vec<_> = std::iter::once(executable).chain(fds.iter().copied()).collect();
+                self.start(id, program, &all, 1, None, sink);
+            }
+        }
+        id
+    }
+
+    /// Runs a program whose descriptor 0 reads `input` and whose outputs are collected, up to `limit` bytes each:
+    /// [`Event::Collected`]. One that writes more is killed.
+    pub fn run(&self, program: Program<'_>, input: &[u8], limit: usize, sink: &Arc<dyn Sink>) -> RequestId {
+        let id = RequestId::next();
+        let started = pipe::null().and_then(|null| {
+            let (collector, ends) = Collector::start(self.connection.reactor, &self.connection, id, input, limit)?;
+            Ok((null, collector, ends))
+        });
+        match started {
+            Ok((null, collector, ends)) => self.start(id, program, &ends.as_fds(null), 0, Some(collector), sink),
+            Err(error) => Batch::default().deliver(Arc::clone(sink), id, Event::Failed(error)),
+        }
+        id
+    }
+
+    /// Runs a program with pipes, whose other ends are the caller's: [`Event::Ended`]. An error means that it was not started,
+    /// and no event comes.
+    pub fn spawn(&self, program: Program<'_>, pipes: Pipes, sink: &Arc<dyn Sink>) -> Result<Spawned, Error> {
+        let null = pipe::null()?;
+        let stdin = pipes.stdin.then(pipe::to_program).transpose()?;
+        let stdout = pipes.stdout.then(pipe::from_program).transpose()?;
+        let stderr = pipes.stderr.then(pipe::from_program).transpose()?;
+        let id = RequestId::next();
+        let fds = [&stdin, &stdout, &stderr].map(|pipe| pipe.as_ref().map_or(null, |pipe| pipe.theirs.as_fd()));
+        self.start(id, program, &fds, 0, None, sink);
+        let [stdin, stdout, stderr] = [stdin, stdout, stderr].map(|pipe| pipe.map(|pipe| pipe.ours));
+        Ok(Spawned { id, stdin, stdout, stderr })
+    }
+
+    /// `fds`: first those `executables` (0 or 1) that are not among the program's own.
+    fn start(
+        &self,
+        id: RequestId,
+        program: Program<'_>,
+        fds: &[BorrowedFd<'_>],
+        executables: usize,
+        collector: Option<Arc<Collector>>,
+        sink: &Arc<dyn Sink>,
+    ) {
+        let Program { args, env, cwd, rlimits, sync, report_start } = program;
+        let count = fds.len() - executables;
+        if count > PROGRAM_FDS_MAX {
+            let failure = Failure::new(Step::DupDescriptor, libc::E2BIG).at(PROGRAM_FDS_MAX as u32);
+            return Batch::default().deliver(Arc::clone(sink), id, Event::Failed(Error::Perform(failure)));
+        }
+        let body = RequestBody::Execve(Exec {
+            args,
+            env: env.map(Bytes::new),
+            cwd: cwd.map(Bytes::new),
+            rlimits,
+            fds: count as u32,
+            flags: ExecFlags { execute_fd: executables > 0, sync, report_start },
+        });
+        self.connection.request(id, Kind::Run { sync, report_start, collector }, None, sink, body, fds);
+    }
+
+    /// Lets a run pass its sync point.
+    pub fn resume(&self, run: RequestId) {
+        self.connection.answer_sync(run, true);
+    }
+
+    /// Ends a run at its sync point: its program is never executed.
+    pub fn abort(&self, run: RequestId) {
+        self.connection.answer_sync(run, false);
+    }
+
+    /// Sends a signal to the main process of a run. One that is over is ignored.
+    pub fn kill(&self, run: RequestId, signal: u8) {
+        self.connection.kill(run, signal);
+    }
+
+    /// Kills a run. If init has not reported its end 5 seconds later, the container is killed.
+    pub fn cancel(&self, run: RequestId) {
+        self.connection.cancel(run);
+    }
+
+    /// Kills the container with everything in it. [`Event::Closed`] tells when that is done; doing it again does nothing.
+    pub fn destroy(&self) {
+        self.connection.destroy();
+    }
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        self.connection.destroy();
+    }
+}
+
+impl std::fmt::Debug for Master {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Master").field("id", &self.id()).field("pid", &self.pid()).finish()
+    }
+}

@@ -1,0 +1,82 @@
+//! What a container owes an answer to.
+
+use crate::event::{RequestId, Sink};
+use crate::run::Collector;
+use hotcell_protocol::ReplyBody;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A request in flight.
+pub(crate) struct Pending {
+    pub(crate) id: RequestId,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) kind: Kind,
+    pub(crate) deadline: Option<Deadline>,
+}
+
+/// When init is killed if the answer is not there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    /// What the wait is for, and how long it is, for the message.
+    pub(crate) request: &'static str,
+    pub(crate) seconds: u64,
+}
+
+impl Deadline {
+    pub(crate) fn after(seconds: u64, request: &'static str) -> Self {
+        Self { at: Instant::now() + Duration::from_secs(seconds), request, seconds }
+    }
+}
+
+/// What kind of answer is due.
+pub(crate) enum Kind {
+    /// Of the launcher and of init's first packet.
+    Create {
+        /// That packet has come.
+        greeted: bool,
+    },
+    /// `Done` or `Failed`.
+    Plain,
+    /// `Opened` with one file, or `Failed`.
+    Open {
+        /// Whether there is a ticket to it.
+        replace: bool,
+    },
+    /// `Ended` or `Failed`, and before these once each of what was asked for.
+    Run {
+        /// A `SyncPoint` may come.
+        sync: bool,
+        /// A `Started` may come.
+        report_start: bool,
+        /// Who collects the output.
+        collector: Option<Arc<Collector>>,
+    },
+}
+
+impl Kind {
+    /// Whether this reply may be the last to such a request.
+    pub(crate) fn ends_with(&self, body: &ReplyBody) -> bool {
+        match (self, body) {
+            (Self::Plain, ReplyBody::Done)
+            | (Self::Open { .. }, ReplyBody::Opened(_))
+            | (Self::Run { .. }, ReplyBody::Ended(_)) => true,
+            (Self::Create { .. }, ReplyBody::Failed(_)) => true,
+            (Self::Plain | Self::Open { .. } | Self::Run { .. }, ReplyBody::Failed(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Lets a `SyncPoint` or `Started` pass that was asked for and has not come yet.
+    pub(crate) fn passes(&mut self, body: &ReplyBody) -> bool {
+        match (self, body) {
+            (Self::Run { sync, .. }, ReplyBody::SyncPoint) => std::mem::take(sync),
+            // Whoever runs is past the sync point.
+            (Self::Run { sync, report_start, .. }, ReplyBody::Started) => {
+                *sync = false;
+                std::mem::take(report_start)
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What init says, taken for hostile.
+//!
+//! Whoever took over an init can send anything at all here: bytes, descriptors, claims. Each packet is compared with what is in
+//! flight, and one that does not fit is a [`Violation`]: the container is killed, this process and all other containers go on. Bounds
+//! are [`PACKET_MAX`](hotcell_protocol::codec::PACKET_MAX) for a reply, one reply for a request, one descriptor for a file.
+
+use crate::connection::{CREATE, Connection};
+use crate::error::{Error, Violation};
+use crate::event::{Collected, Event};
+use crate::lock;
+use crate::pending::{Kind, Pending};
+use crate::reactor::Scratch;
+use hotcell_linux::seqpacket::{self, RecvError, Wait};
+use hotcell_protocol::codec::{PACKET_MAX, PATH_MAX, TAG_INLINE, split};
+use hotcell_protocol::{Failure, Reply, ReplyBody, VERSION, Verdict, decode};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::sys::stat::{SFlag, fstat};
+use std::collections::hash_map::Entry;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// What a look at the socket gave.
+pub(crate) enum Receipt {
+    /// A packet, which is dealt with.
+    Packet,
+    /// None at the moment.
+    Nothing,
+    /// The other end is closed.
+    End,
+}
+
+/// Takes one packet from a container's socket and deals with it.
+pub(crate) fn receive(
+    connection: &Arc<Connection>,
+    socket: BorrowedFd<'_>,
+    scratch: &mut Scratch,
+) -> Result<Receipt, Violation> {
+    let Some(buffer) = scratch.buffer.get_mut(..PACKET_MAX) else { return Ok(Receipt::Nothing) };
+    let received = match seqpacket::recv(socket, buffer, Wait::DontWait) {
+        Ok(received) => received,
+        Err(RecvError::Truncated) => return Err(Violation::Truncated),
+        Err(RecvError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Receipt::Nothing),
+        // It went with packets of ours unread. That is said once, and what it sent before comes after.
+        Err(RecvError::Io(error)) if error.raw_os_error() == Some(libc::ECONNRESET) => return Ok(Receipt::Packet),
+        Err(RecvError::Io(_)) => return Ok(Receipt::End),
+    };
+    if received.len == 0 && received.fds.is_empty() {
+        return Ok(Receipt::End);
+    }
+    let packet = scratch.buffer.get(..received.len).unwrap_or_default();
+    let (tag, payload) = split(packet).map_err(Violation::Malformed)?;
+    if tag != TAG_INLINE {
+        return Err(Violation::Memfd);
+    }
+    let reply: Reply = decode(payload).map_err(Violation::Malformed)?;
+    check_ranges(&reply.body)?;
+    if !matches!(reply.body, ReplyBody::Opened(_)) && !received.fds.is_empty() {
+        return Err(Violation::DescriptorCount);
+    }
+    match reply.body {
+        body @ (ReplyBody::Started | ReplyBody::SyncPoint) => {
+            let pid = program_pid(connection, received.pid)?;
+            pass(connection, reply.id, &body, pid, scratch)?;
+        }
+        ReplyBody::Hello { version } => greet(connection, reply.id, version, scratch)?,
+        body => end(connection, reply.id, body, received.fds, scratch)?,
+    }
+    Ok(Receipt::Packet)
+}
+
+fn check_ranges(body: &ReplyBody) -> Result<(), Violation> {
+    let fits = |failure: &Failure| (1..=4095).contains(&failure.errno) && failure.subject.len() <= PATH_MAX;
+    let good = match body {
+        ReplyBody::Failed(failure) => fits(failure),
+        ReplyBody::Opened(files) => {
+            files.len() == 1 && files.iter().all(|file| file.as_ref().map_or_else(fits, |_| true))
+        }
+        ReplyBody::Ended(outcome) => match outcome.verdict {
+            Verdict::Signaled(signal) => (1..=64).contains(&signal),
+            _ => true,
+        },
+        _ => true,
+    };
+    if good { Ok(()) } else { Err(Violation::Range) }
+}
+
+/// The pid that the kernel put beside the packet, translated into our pid namespace. A sender that names none has its own put
+/// there, so init's own is a lie as well.
+fn program_pid(connection: &Connection, pid: Option<i32>) -> Result<u32, Violation> {
+    match pid.map(u32::try_from) {
+        Some(Ok(pid)) if pid > 0 && Some(pid) != connection.pid() => Ok(pid),
+        _ => Err(Violation::Pid),
+    }
+}
+
+/// `Started` or `SyncPoint`, each at most once and only if asked for.
+fn pass(connection: &Connection, id: u32, body: &ReplyBody, pid: u32, scratch: &mut Scratch) -> Result<(), Violation> {
+    let (sink, id) = {
+        let mut state = lock(&connection.state);
+        let pending = state.in_flight.get_mut(&id).ok_or(Violation::UnknownId)?;
+        if !pending.kind.passes(body) {
+            return Err(Violation::WrongKind);
+        }
+        (Arc::clone(&pending.sink), pending.id)
+    };
+    let event = if *body == ReplyBody::Started { Event::Started { pid } } else { Event::SyncPoint { pid } };
+    scratch.batch.deliver(sink, id, event);
+    Ok(())
+}
+
+/// Init's first packet, once.
+fn greet(connection: &Connection, id: u32, version: u32, scratch: &mut Scratch) -> Result<(), Violation> {
+    {
+        let mut state = lock(&connection.state);
+        match state.in_flight.get_mut(&CREATE) {
+            Some(Pending { kind: Kind::Create { greeted: greeted @ false }, .. }) if id == CREATE => *greeted = true,
+            _ => return Err(Violation::WrongKind),
+        }
+        if version != VERSION {
+            return Err(Violation::Version);
+        }
+    }
+    connection.open_if_complete(&mut scratch.batch);
+    Ok(())
+}
+
+/// The last reply to a request.
+fn end(
+    connection: &Connection,
+    id: u32,
+    body: ReplyBody,
+    fds: Vec<OwnedFd>,
+    scratch: &mut Scratch,
+) -> Result<(), Violation> {
+    let pending = {
+        let mut state = lock(&connection.state);
+        let Entry::Occupied(entry) = state.in_flight.entry(id) else { return Err(Violation::UnknownId) };
+        if !entry.get().kind.ends_with(&body) {
+            return Err(Violation::WrongKind);
+        }
+        check_descriptors(&entry.get().kind, &body, &fds)?;
+        if id == CREATE {
+            // Its failure is delivered when nothing of the container is left.
+            drop(state);
+            if let ReplyBody::Failed(failure) = body {
+                connection.not_set_up(failure);
+            }
+            return Ok(());
+        }
+        entry.remove()
+    };
+    let event = match (body, pending.kind) {
+        (ReplyBody::Done, _) => Event::Done,
+        (ReplyBody::Opened(files), _) => match (files.into_iter().next(), fds.into_iter().next()) {
+            (Some(Ok(opened)), Some(file)) => Event::File { file, ticket: opened.ticket },
+            (Some(Err(failure)), _) => Event::Failed(Error::Perform(failure)),
+            _ => return Err(Violation::DescriptorCount),
+        },
+        (ReplyBody::Ended(outcome), Kind::Run { collector: Some(collector), .. }) => {
+            let (stdout, stderr, breach) = collector.finish(&mut scratch.buffer);
+            let (verdict, usage) = (outcome.verdict, outcome.usage);
+            Event::Collected(Box::new(Collected { verdict, breach, usage, stdout, stderr }))
+        }
+        (ReplyBody::Ended(outcome), _) => Event::Ended(outcome),
+        (ReplyBody::Failed(failure), kind) => {
+            if let Kind::Run { collector: Some(collector), .. } = kind {
+                collector.close();
+            }
+            Event::Failed(Error::Perform(failure))
+        }
+        // `ends_with` lets nothing else through.
+        (ReplyBody::Hello { .. } | ReplyBody::Started | ReplyBody::SyncPoint, _) => return Err(Violation::WrongKind),
+    };
+    scratch.batch.deliver(pending.sink, pending.id, event);
+    Ok(())
+}
+
+/// As many as the reply speaks of, each a regular file that can be read or written: anything else could make the reader wait
+/// (a FIFO), act (a device) or wander off (a directory).
+fn check_descriptors(kind: &Kind, body: &ReplyBody, fds: &[OwnedFd]) -> Result<(), Violation> {
+    let ReplyBody::Opened(files) = body else { return Ok(()) };
+    let opened = files.iter().filter_map(|file| file.as_ref().ok());
+    if opened.clone().count() != fds.len() {
+        return Err(Violation::DescriptorCount);
+    }
+    if !matches!(kind, Kind::Open { replace: true }) && opened.clone().any(|file| file.ticket != 0) {
+        return Err(Violation::Range);
+    }
+    for fd in fds {
+        let regular = fstat(fd)
+            .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG);
+        let path_only = fcntl(fd, FcntlArg::F_GETFL).is_ok_and(|flags| flags & OFlag::O_PATH.bits() != 0);
+        if !regular || path_only {
+            return Err(Violation::DescriptorType);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! The launcher: makes containers for one host process, and takes them along when that process is gone.
+//!
+//! A single-threaded process with the host's identity. Descriptors 0 to 2 are /dev/null, 3 is the socket to the host. For each
+//! [`Launch`] it clones init into new namespaces (fork semantics: init is a copy of this process), writes the id maps while
+//! init opens the sources of its mounts, and answers with init's pidfd. From then on host and init talk without it.
+//!
+//! It reaps what it made. When the host's end of the socket closes it kills every container by pidfd (a stopped or hung init
+//! would not notice the end of its own socket), waits for them and ends. Should the launcher itself be killed, init's
+//! parent-death signal takes the containers along: this process has one thread, so the signal cannot come early.
+
+use crate::identity::{self, Ids, Strategy};
+use crate::setup::{self, Placement};
+use hotcell_linux::clone3::{self, Fork};
+use hotcell_linux::epoll::Epoll;
+use hotcell_linux::seqpacket::{self, RecvError, Wait};
+use hotcell_linux::{errno, file, memfd, pidfd, process, signal};
+use hotcell_protocol::{Failure, Launch, Launched, Network, Setup, Step, codec};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::process::ExitCode;
+
+const HOST_SOCKET: i32 = 3;
+const TOKEN_HOST: u64 = 0;
+const TOKEN_CHILDREN: u64 = 1;
+
+/// Runs until the host is gone.
+pub fn main() -> ExitCode {
+    // SAFETY: the host placed its socket here for us, and nothing else knows the number.
+    let socket = unsafe { OwnedFd::from_raw_fd(HOST_SOCKET) };
+    prepare();
+    let mut launcher = match Launcher::new(socket) {
+        Ok(launcher) => launcher,
+        Err(_) => return ExitCode::FAILURE,
+    };
+    let _ = launcher.serve();
+    launcher.end();
+    ExitCode::SUCCESS
+}
+
+/// What the host had set for itself and its children by chance is not for containers: the file mode mask, its CPUs, its
+/// niceness. Each is best effort: without the right to it the host's own stays.
+fn prepare() {
+    file::set_umask(0);
+    let _ = process::set_nice(0);
+    let _ = process::use_every_cpu();
+    // 1, not 0: with a piped core_pattern 0 still starts the host's handler, as root, for every crash (core(5)).
+    let _ = process::set_rlimit(libc::RLIMIT_CORE, 1, 1);
+}
+
+struct Launcher {
+    socket: OwnedFd,
+    epoll: Epoll,
+    children: OwnedFd,
+    containers: HashMap<i32, OwnedFd>,
+}
+
+impl Launcher {
+    fn new(socket: OwnedFd) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        let children = signal::signalfd_only(libc::SIGCHLD)?;
+        epoll.add(socket.as_fd(), libc::EPOLLIN as u32, TOKEN_HOST)?;
+        epoll.add(children.as_fd(), libc::EPOLLIN as u32, TOKEN_CHILDREN)?;
+        Ok(Self { socket, epoll, children, containers: HashMap::new() })
+    }
+
+    fn serve(&mut self) -> io::Result<()> {
+        let mut buffer = vec![0; codec::PACKET_MAX];
+        loop {
+            let (mut request, mut ended) = (false, false);
+            self.epoll.wait(None, |token, _| match token {
+                TOKEN_HOST => request = true,
+                _ => ended = true,
+            })?;
+            if ended {
+                signal::drain(self.children.as_fd());
+                self.reap(false);
+            }
+            if request && !self.receive(&mut buffer)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes one request; false when the host is gone.
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+        let received = match seqpacket::recv(self.socket.as_fd(), buffer, Wait::DontWait) {
+            Ok(received) if received.len == 0 => return Ok(false),
+            Ok(received) => received,
+            Err(RecvError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(RecvError::Io(error)) => return Err(error),
+            Err(RecvError::Truncated) => return Err(io::Error::from_raw_os_error(libc::EMSGSIZE)),
+        };
+        let mut fds = received.fds.into_iter();
+        let malformed = || io::Error::from_raw_os_error(libc::EBADMSG);
+        let (tag, inline) =
+            buffer.get(..received.len).and_then(|packet| codec::split(packet).ok()).ok_or_else(malformed)?;
+        let content;
+        let payload = if tag == codec::TAG_MEMFD {
+            let fd = fds.next().ok_or_else(malformed)?;
+            content = memfd::read_sealed(fd.as_fd(), codec::MEMFD_MAX)?;
+            &content
+        } else {
+            inline
+        };
+        let Launch { id, setup } = codec::decode(payload).map_err(|_| malformed())?;
+        let socket = fds.next().ok_or_else(malformed)?;
+        let launched = self.launch(&setup, socket);
+        let (result, fd) = match &launched {
+            Ok((pid, pidfd)) => (Ok(*pid as u32), Some(pidfd.as_raw_fd())),
+            Err(failure) => (Err(failure.clone()), None),
+        };
+        let mut packet = Vec::new();
+        codec::encode(&Launched { id, result }, &mut packet);
+        seqpacket::send(self.socket.as_fd(), &packet, fd.as_slice(), None, Wait::Block)?;
+        if let Ok((pid, pidfd)) = launched {
+            self.containers.insert(pid, pidfd);
+        }
+        Ok(true)
+    }
+
+    /// Clones init, by the best strategy for ids that works.
+    fn launch(&self, setup: &Setup, socket: OwnedFd) -> Result<(i32, OwnedFd), Failure> {
+        let mut outcome = Err(Failure::new(Step::CloneContainer, libc::EPERM));
+        for strategy in identity::strategies(setup) {
+            outcome = self.launch_as(setup, &socket, strategy);
+            match &outcome {
+                Err(failure) if identity::next_may_work(failure) => {}
+                _ => break,
+            }
+        }
+        outcome
+    }
+
+    fn launch_as(&self, setup: &Setup, socket: &OwnedFd, strategy: Strategy) -> Result<(i32, OwnedFd), Failure> {
+        let (gate, opener) = io::pipe().map_err(|error| Failure::new(Step::CloneContainer, errno(&error)))?;
+        let mut flags = libc::CLONE_NEWPID
+            | libc::CLONE_NEWNS
+            | libc::CLONE_NEWIPC
+            | libc::CLONE_NEWUTS
+            | libc::CLONE_NEWCGROUP;
+        if setup.network == Network::None {
+            flags |= libc::CLONE_NEWNET;
+        }
+        if strategy.has_user_namespace() {
+            flags |= libc::CLONE_NEWUSER;
+        }
+        // SAFETY: this process has a single thread.
+        let fork = unsafe { clone3::fork(flags as u64, libc::SIGCHLD) };
+        let (pid, pidfd) = match fork.map_err(|error| Failure::new(Step::CloneContainer, errno(&error)))? {
+            Fork::Child => {
+                let placement = Placement::take(socket, gate.as_fd());
+                setup::main(setup, placement, strategy.has_user_namespace())
+            }
+            Fork::Parent(pid, pidfd) => (pid, pidfd),
+        };
+        let ids = strategy.apply(pid, setup).and_then(|ids| open_gate(opener, &ids).map(|()| ids));
+        if let Err(failure) = ids {
+            let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
+            let _ = pidfd::reap(pidfd.as_fd());
+            return Err(failure);
+        }
+        Ok((pid, pidfd))
+    }
+
+    fn reap(&mut self, block: bool) {
+        while let Ok(Some(child)) = process::wait_any(block) {
+            self.containers.remove(&child.pid);
+        }
+    }
+
+    fn end(&mut self) {
+        for pidfd in self.containers.values() {
+            let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
+        }
+        self.reap(true);
+    }
+}
+
+/// Tells init who it and its programs are, once that is possible to become.
+fn open_gate(opener: io::PipeWriter, ids: &Ids) -> Result<(), Failure> {
+    use std::io::Write;
+    let mut opener = opener;
+    opener.write_all(&ids.to_bytes()).map_err(|error| Failure::new(Step::WriteIdMap, errno(&error)))
+}

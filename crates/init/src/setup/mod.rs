@@ -1,0 +1,136 @@
+//! From a fork of the launcher to a container.
+//!
+//! Runs once, in pid 1, straight after clone3. The order is forced at four places:
+//!
+//! 1. Sources of bind mounts are opened *first*, while the file system identity is still the host's: a directory that only the
+//!    host's user may enter can be mounted that way, and the launcher writes the id maps meanwhile.
+//! 2. The identity is taken *before* any file is made: without a mapped id the kernel makes none (`EOVERFLOW`).
+//! 3. Everything is mounted *before* the first program can run, by descriptors that were looked at, never again by a path that
+//!    a program could have a hand in.
+//! 4. Privileges go *last*, and `PR_SET_DUMPABLE` with them: until the maps are written the launcher needs /proc/PID of ours.
+
+mod devices;
+mod mounts;
+mod privileges;
+mod proc;
+mod root;
+
+pub use mounts::Attached;
+pub use root::{Tree, open_in_root, split, terminated};
+
+use crate::container::{self, Container};
+use crate::identity::Ids;
+use hotcell_linux::{close_range, errno, mount_api, net, process, seqpacket, uts};
+use hotcell_protocol::{Failure, Network, Reply, ReplyBody, Setup, Step, codec};
+use std::fs;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+const SOCKET: i32 = 100;
+const GATE: i32 = 101;
+
+/// The two descriptors that a new init keeps of everything it inherited, at numbers that no program's descriptors need.
+pub struct Placement {
+    socket: OwnedFd,
+    gate: OwnedFd,
+}
+
+impl Placement {
+    /// Moves them, and closes all others but 0 to 2.
+    pub fn take(socket: &OwnedFd, gate: BorrowedFd<'_>) -> Self {
+        for (from, to) in [(gate.as_raw_fd(), GATE), (socket.as_raw_fd(), SOCKET)] {
+            // SAFETY: no memory involved; the targets are free, because the launcher holds one descriptor a container... at most a
+            // pidfd of another container, which is not ours to keep.
+            unsafe { libc::dup3(from, to, libc::O_CLOEXEC) };
+        }
+        // SAFETY: this process is a fork that never returns into the launcher's code: the owners of these descriptors are
+        // never dropped.
+        let _ = unsafe { close_range::close_between(3, SOCKET as u32 - 1) };
+        // SAFETY: as above.
+        let _ = unsafe { close_range::close_from(GATE as u32 + 1) };
+        // SAFETY: placed above, for this process alone.
+        let socket = unsafe { OwnedFd::from_raw_fd(SOCKET) };
+        // SAFETY: as above.
+        let gate = unsafe { OwnedFd::from_raw_fd(GATE) };
+        Self { socket, gate }
+    }
+}
+
+/// Makes the container and serves it. Never returns: it ends with its socket.
+pub fn main(setup: &Setup, placement: Placement, user_namespace: bool) -> ! {
+    let Placement { socket, gate } = placement;
+    let code = match build(setup, gate, user_namespace) {
+        Ok(built) => container::serve(Container::new(setup, socket, built)),
+        Err(failure) => {
+            let mut packet = Vec::new();
+            codec::encode(&Reply { id: 0, body: ReplyBody::Failed(failure) }, &mut packet);
+            let _ = seqpacket::send(socket.as_fd(), &packet, &[], None, seqpacket::Wait::Block);
+            1
+        }
+    };
+    std::process::exit(code)
+}
+
+/// What the command loop needs of the set-up.
+pub struct Built {
+    /// Who is who.
+    pub ids: Ids,
+    /// The root directory and what is mounted in it.
+    pub tree: Tree,
+    /// The mounts that reset replaces.
+    pub attached: Attached,
+    /// A procfs of our pid namespace, where it could be had.
+    pub proc: Option<OwnedFd>,
+}
+
+fn build(setup: &Setup, gate: OwnedFd, user_namespace: bool) -> Result<Built, Failure> {
+    mount_api::make_private(c"/").map_err(|error| Failure::new(Step::MakePrivate, errno(&error)))?;
+    let sources = mounts::open_sources(&setup.mounts)?;
+    let devices = devices::open_sources()?;
+    let ids = await_ids(gate)?;
+    privileges::take_identity(ids.init, user_namespace)?;
+    if user_namespace {
+        forbid_nested_user_namespaces();
+    }
+    let tree = root::make(setup.root.as_deref().map(Vec::as_slice))?;
+    let proc = proc::mount(&tree, setup.proc, &setup.masked_paths)?;
+    let dev = devices::mount(&tree, devices, setup.proc, setup.tmpfs)?;
+    let mut attached = mounts::attach(&tree, &setup.mounts, sources, setup.tmpfs, ids.program)?;
+    attached.add_shared_memory(dev.shared_memory);
+    attached.make_symlinks(&tree, &setup.symlinks)?;
+    tree.make_directory(&setup.work_dir)
+        .map_err(|error| Failure::new(Step::MakeDirectory, errno(&error)).of(&setup.work_dir))?;
+    devices::seal(&dev.mount)?;
+    tree.enter()?;
+    if setup.network == Network::None {
+        net::loopback_up().map_err(|error| Failure::new(Step::LoopbackUp, errno(&error)))?;
+    }
+    uts::set_hostname(&setup.hostname)
+        .map_err(|error| Failure::new(Step::SetHostname, errno(&error)).of(&setup.hostname))?;
+    uts::set_domainname(&setup.domainname)
+        .map_err(|error| Failure::new(Step::SetDomainname, errno(&error)).of(&setup.domainname))?;
+    devices::take_standard_streams()?;
+    privileges::drop(ids.program)?;
+    Ok(Built { ids, tree, attached, proc })
+}
+
+/// Waits until the launcher has written the id maps, and reads who we are by them.
+fn await_ids(gate: OwnedFd) -> Result<Ids, Failure> {
+    let mut bytes = [0; Ids::SIZE];
+    let mut gate = fs::File::from(gate);
+    // An early end means that the launcher gave up on us, and is about to kill us.
+    gate.read_exact(&mut bytes).map_err(|error| Failure::new(Step::AwaitIdMap, errno(&error)))?;
+    Ok(Ids::from_bytes(bytes))
+}
+
+/// No program of this container shall make a user namespace: with one it would have capabilities, and with them the kernel's
+/// least tested code. The limit belongs to *our* user namespace (namespaces(7), /proc/sys/user), so this must only run in one.
+/// Best effort: a host whose /proc is hidden has it done by the seccomp filter alone.
+fn forbid_nested_user_namespaces() {
+    let _ = fs::write("/proc/sys/user/max_user_namespaces", "0");
+}
+
+/// Takes credentials' file system half for everything that init makes or opens from here on.
+pub fn act_on_files_as(program: hotcell_protocol::Identity) {
+    process::set_fs_identity(program.uid, program.gid);
+}

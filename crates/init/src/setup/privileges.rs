@@ -1,0 +1,45 @@
+//! What init gives up, and what it keeps.
+//!
+//! Runs in pid 1, at the start and at the end of the set-up. Everything that a program shall have or lack and that is inherited
+//! (bounding set, securebits, no_new_privs, umask, RLIMIT_CORE) is set here once, so that a run need not.
+
+use hotcell_linux::capability::{self, Capabilities, SECUREBITS_LOCKED};
+use hotcell_linux::{errno, keyring, prctl, process};
+use hotcell_protocol::{Failure, Identity, Step};
+use std::io;
+
+/// `SECBIT_NO_SETUID_FIXUP`: changing the uid changes no capability.
+const NO_SETUID_FIXUP: u32 = 0x4;
+
+/// Becomes init's identity, with all capabilities that the namespace gives.
+pub fn take_identity(init: Identity, user_namespace: bool) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::new(Step::SetIdentity, errno(&error));
+    prctl::set_securebits(NO_SETUID_FIXUP).map_err(failed)?;
+    match process::drop_groups() {
+        // A user's own namespace has no right to: what the host's groups may read, programs may read (setgroups(2)).
+        Err(error) if user_namespace && error.raw_os_error() == Some(libc::EPERM) => {}
+        other => other.map_err(failed)?,
+    }
+    process::set_identity(init.uid, init.gid).map_err(failed)
+}
+
+/// Keeps what reset and starting programs need, and makes sure that no program ever gets more.
+pub fn drop(program: Identity) -> Result<(), Failure> {
+    lower(program).map_err(|error| Failure::new(Step::DropPrivileges, errno(&error)))
+}
+
+fn lower(program: Identity) -> io::Result<()> {
+    capability::drop_bounding_set()?;
+    prctl::set_securebits(SECUREBITS_LOCKED)?;
+    capability::set(Capabilities::INIT)?;
+    prctl::set_no_new_privs()?;
+    match keyring::join_new_session() {
+        // a kernel, or a container around us, without keyrings
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {}
+        other => other?,
+    }
+    super::act_on_files_as(program);
+    // After the last change of credentials, which would undo both.
+    prctl::set_dumpable(false)?;
+    prctl::set_parent_death_signal(libc::SIGKILL)
+}

@@ -1,0 +1,66 @@
+//! Capability sets (capabilities(7), capset(2)).
+
+use crate::check;
+use std::io;
+
+/// Capabilities by number, as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities(pub u64);
+
+impl Capabilities {
+    /// None.
+    pub const NONE: Self = Self(0);
+    /// What init keeps inside of its namespaces: files and mounts of reset (CHOWN, DAC_OVERRIDE, FOWNER, SYS_ADMIN), identities of
+    /// programs (SETGID, SETUID, SETPCAP), killing them (KILL), and telling whose they are (SYS_PTRACE, for /proc/PID/ns).
+    pub const INIT: Self = Self(
+        1 << CHOWN | 1 << DAC_OVERRIDE | 1 << FOWNER | 1 << KILL | 1 << SETGID | 1 << SETUID | 1 << SETPCAP | 1 << SYS_PTRACE | 1 << SYS_ADMIN,
+    );
+}
+
+const CHOWN: u8 = 0;
+const DAC_OVERRIDE: u8 = 1;
+const FOWNER: u8 = 3;
+const KILL: u8 = 5;
+const SETGID: u8 = 6;
+const SETUID: u8 = 7;
+const SETPCAP: u8 = 8;
+const SYS_PTRACE: u8 = 19;
+const SYS_ADMIN: u8 = 21;
+
+/// Every securebit of capabilities(7) but KEEP_CAPS, each with its lock: uid 0 means nothing, changing the uid changes no
+/// capability, and no ambient capability can be raised.
+pub const SECUREBITS_LOCKED: u32 = 0xef;
+
+/// `_LINUX_CAPABILITY_VERSION_3`, and ourselves.
+pub const HEADER: [u32; 2] = [0x2008_0522, 0];
+
+/// Sets effective and permitted to `set` and inheritable to nothing.
+pub fn set(set: Capabilities) -> io::Result<()> {
+    let (low, high) = (set.0 as u32, (set.0 >> 32) as u32);
+    let data: [u32; 6] = [low, low, 0, high, high, 0];
+    // SAFETY: the kernel reads the header and two structures of three words.
+    check(unsafe { libc::syscall(libc::SYS_capset, HEADER.as_ptr(), data.as_ptr()) })?;
+    Ok(())
+}
+
+/// The effective set.
+pub fn effective() -> io::Result<Capabilities> {
+    let mut header = HEADER;
+    let mut data = [0_u32; 6];
+    // SAFETY: the kernel reads and writes the header and writes two structures of three words.
+    check(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), data.as_mut_ptr()) })?;
+    Ok(Capabilities(u64::from(data[0]) | u64::from(data[3]) << 32))
+}
+
+/// Empties the bounding set, from which execve of a file with capabilities takes.
+pub fn drop_bounding_set() -> io::Result<()> {
+    for capability in 0..64 {
+        // SAFETY: no memory involved.
+        match check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) }.into()) {
+            // beyond the last capability of this kernel
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
+            other => other?,
+        };
+    }
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! clone3(2), Linux 5.3.
+
+use crate::check;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::ptr;
+
+/// The kernel's `struct clone_args`, up to the fields of Linux 5.7.
+#[repr(C, align(8))]
+#[derive(Debug, Default, Clone, Copy)]
+pub struct CloneArgs {
+    /// `CLONE_*`.
+    pub flags: u64,
+    /// Where to store the pidfd.
+    pub pidfd: u64,
+    /// Where to store the child's tid in its memory.
+    pub child_tid: u64,
+    /// Where to store the child's tid in ours.
+    pub parent_tid: u64,
+    /// The signal that tells of its end; 0 for none.
+    pub exit_signal: u64,
+    /// The lowest byte of its stack.
+    pub stack: u64,
+    /// The size of its stack.
+    pub stack_size: u64,
+    /// Its thread-local storage.
+    pub tls: u64,
+    /// Chosen pids.
+    pub set_tid: u64,
+    /// How many of these.
+    pub set_tid_size: u64,
+    /// A cgroup's descriptor.
+    pub cgroup: u64,
+}
+
+/// Which side of a [`fork`] returned.
+#[derive(Debug)]
+pub enum Fork {
+    /// The parent, with the child's pid and a pidfd, close-on-exec.
+    Parent(i32, OwnedFd),
+    /// The child.
+    Child,
+}
+
+/// clone3 as a fork (no `CLONE_VM`) into new namespaces.
+///
+/// # Safety
+/// As after fork(2): the calling process must have a single thread, or the child must restrict itself to
+/// async-signal-safe functions.
+pub unsafe fn fork(namespaces: u64, exit_signal: i32) -> io::Result<Fork> {
+    let mut pidfd: i32 = -1;
+    let args = CloneArgs {
+        flags: namespaces | libc::CLONE_PIDFD as u64,
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: exit_signal as u64,
+        ..CloneArgs::default()
+    };
+    // SAFETY: without CLONE_VM the child has its own copy of the stack that we return on; the kernel writes one int to `pidfd`.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, ptr::from_ref(&args), size_of::<CloneArgs>()) })?;
+    if pid == 0 {
+        return Ok(Fork::Child);
+    }
+    // SAFETY: the kernel has made this descriptor for us.
+    Ok(Fork::Parent(pid as i32, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+}
+
+/// clone3 of a child that shares our memory, on a stack of its own, running `entry(argument)`, which must not return.
+/// Returns its pid. With `CLONE_VFORK` in `flags` we stand still until it has executed another program or ended.
+///
+/// # Safety
+/// `stack` must be the lowest byte of `stack_size` writable bytes that nothing else uses until the child has executed
+/// another program or ended; likewise `argument` must stay valid. `entry` runs beside our other threads with our
+/// thread-local storage: raw system calls only, no allocation, no lock, no errno.
+pub unsafe fn clone_vm(
+    flags: u64,
+    exit_signal: i32,
+    stack: *mut u8,
+    stack_size: usize,
+    entry: unsafe extern "C" fn(*mut libc::c_void) -> !,
+    argument: *mut libc::c_void,
+) -> io::Result<i32> {
+    let args = CloneArgs {
+        flags: flags | libc::CLONE_VM as u64,
+        exit_signal: exit_signal as u64,
+        stack: stack as u64,
+        stack_size: stack_size as u64,
+        ..CloneArgs::default()
+    };
+    // SAFETY: the contract of this function.
+    let result = unsafe { raw_clone3(&args, entry, argument) };
+    if result < 0 { Err(io::Error::from_raw_os_error(-result as i32)) } else { Ok(result as i32) }
+}
+
+/// The call itself. The child returns from the kernel on an empty stack, so it cannot return to compiled code: it goes
+/// straight to `entry`.
+#[cfg(target_arch = "x86_64")]
+unsafe fn raw_clone3(
+    args: &CloneArgs,
+    entry: unsafe extern "C" fn(*mut libc::c_void) -> !,
+    argument: *mut libc::c_void,
+) -> isize {
+    let result: isize;
+    // SAFETY: clone3 preserves all registers but rax, rcx and r11 in both processes. The child's stack pointer is the
+    // 16-aligned top of its stack, so `call` leaves the alignment that the ABI asks for at entry.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r13",
+            "call r12",
+            "ud2",
+            "2:",
+            inlateout("rax") libc::SYS_clone3 as isize => result,
+            in("rdi") ptr::from_ref(args),
+            in("rsi") size_of::<CloneArgs>(),
+            in("r12") entry,
+            in("r13") argument,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    result
+}
+
+/// As above.
+#[cfg(target_arch = "aarch64")]
+unsafe fn raw_clone3(
+    args: &CloneArgs,
+    entry: unsafe extern "C" fn(*mut libc::c_void) -> !,
+    argument: *mut libc::c_void,
+) -> isize {
+    let result: isize;
+    // SAFETY: clone3 preserves all registers but x0 in both processes; the child's stack pointer is 16-aligned.
+    unsafe {
+        core::arch::asm!(
+            "svc #0",
+            "cbnz x0, 2f",
+            "mov x29, xzr",
+            "mov x0, x21",
+            "blr x20",
+            "brk #1",
+            "2:",
+            inlateout("x0") ptr::from_ref(args) => result,
+            in("x1") size_of::<CloneArgs>(),
+            in("x8") libc::SYS_clone3,
+            in("x20") entry,
+            in("x21") argument,
+        );
+    }
+    result
+}

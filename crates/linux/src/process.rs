@@ -1,0 +1,247 @@
+//! Waiting for children (wait4(2)), and in [`raw`] what a child may call before it executes another program.
+
+use crate::check;
+use std::io;
+use std::mem::MaybeUninit;
+
+/// A child that ended and was reaped.
+#[derive(Debug, Clone, Copy)]
+pub struct Reaped {
+    /// Its pid, free for reuse from now on.
+    pub pid: i32,
+    /// The wait status.
+    pub status: i32,
+    /// What it and the descendants that it waited for used.
+    pub usage: ChildUsage,
+}
+
+/// The part of `struct rusage` that Linux fills in and we report.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ChildUsage {
+    /// Microseconds.
+    pub user_us: u64,
+    /// Microseconds.
+    pub system_us: u64,
+    /// Bytes (the kernel counts KiB).
+    pub max_rss_bytes: u64,
+}
+
+/// Reaps any one child that has ended, of any kind (`__WALL`); `None` if children live but none has. `ECHILD` without children.
+pub fn wait_any(block: bool) -> io::Result<Option<Reaped>> {
+    let mut status = 0;
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    let options = libc::__WALL | if block { 0 } else { libc::WNOHANG };
+    // SAFETY: the kernel writes one int and one rusage.
+    let pid = check(unsafe { libc::wait4(-1, &raw mut status, options, usage.as_mut_ptr()) }.into())?;
+    if pid == 0 {
+        return Ok(None);
+    }
+    // SAFETY: zeroed before, and written by the kernel.
+    let usage = unsafe { usage.assume_init() };
+    let micros = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
+    let usage = ChildUsage {
+        user_us: micros(usage.ru_utime),
+        system_us: micros(usage.ru_stime),
+        max_rss_bytes: usage.ru_maxrss as u64 * 1024,
+    };
+    Ok(Some(Reaped { pid: pid as i32, status, usage }))
+}
+
+/// Waits for one child to end, and reaps it, whatever it says.
+pub fn wait_for(pid: i32) {
+    // SAFETY: the kernel writes nothing.
+    while unsafe { libc::wait4(pid, std::ptr::null_mut(), libc::__WALL, std::ptr::null_mut()) } < 0
+        && io::Error::last_os_error().raw_os_error() == Some(libc::EINTR)
+    {}
+}
+
+/// kill(2).
+pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::kill(pid, signal) }.into())?;
+    Ok(())
+}
+
+/// Microseconds of `CLOCK_MONOTONIC`.
+pub fn monotonic_us() -> u64 {
+    let mut now = MaybeUninit::<libc::timespec>::zeroed();
+    // SAFETY: the kernel (or the vdso) writes one timespec; this clock cannot fail.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, now.as_mut_ptr()) };
+    // SAFETY: zeroed before, and written.
+    let now = unsafe { now.assume_init() };
+    now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000
+}
+
+/// setresuid(2) and setresgid(2) to one id each, group first: afterwards there may be no right to change it.
+pub fn set_identity(uid: u32, gid: u32) -> io::Result<()> {
+    // SAFETY: no memory involved. (glibc's wrappers would signal all threads; these are the calls themselves.)
+    check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
+    // SAFETY: as above.
+    check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) })?;
+    Ok(())
+}
+
+/// setgroups(2) with none.
+pub fn drop_groups() -> io::Result<()> {
+    // SAFETY: with a count of 0 the kernel reads nothing.
+    check(unsafe { libc::syscall(libc::SYS_setgroups, 0, 0) })?;
+    Ok(())
+}
+
+/// setfsuid(2) and setfsgid(2): who files are made by and opened as, from now on.
+pub fn set_fs_identity(uid: u32, gid: u32) {
+    // SAFETY: no memory involved; these calls report no error.
+    unsafe { libc::syscall(libc::SYS_setfsgid, gid) };
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_setfsuid, uid) };
+}
+
+/// setresuid(2) of the real user id only; the effective and saved ones stay.
+pub fn set_real_uid(uid: u32) -> io::Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::syscall(libc::SYS_setresuid, uid, -1, -1) })?;
+    Ok(())
+}
+
+/// unshare(2).
+pub fn unshare(flags: i32) -> io::Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::unshare(flags) }.into())?;
+    Ok(())
+}
+
+/// setpriority(2) of this process.
+pub fn set_nice(nice: i32) -> io::Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }.into())?;
+    Ok(())
+}
+
+/// sched_setaffinity(2) of this process to every CPU; the kernel intersects that with the cpuset.
+pub fn use_every_cpu() -> io::Result<()> {
+    let all = [u64::MAX; 128];
+    // SAFETY: the kernel reads the array.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(&all), all.as_ptr().cast()) }.into())?;
+    Ok(())
+}
+
+/// The current limit (soft, hard) of a resource, by its kernel number.
+pub fn rlimit(resource: u32) -> io::Result<(u64, u64)> {
+    let mut limit = MaybeUninit::<libc::rlimit64>::zeroed();
+    // SAFETY: the kernel writes one rlimit64.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, std::ptr::null::<u8>(), limit.as_mut_ptr()) })?;
+    // SAFETY: zeroed before, and written.
+    let limit = unsafe { limit.assume_init() };
+    Ok((limit.rlim_cur, limit.rlim_max))
+}
+
+/// Sets both limits of a resource, by its kernel number.
+pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: the kernel reads one rlimit64.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, std::ptr::null::<u8>()) })?;
+    Ok(())
+}
+
+/// What a child that shares its parent's memory may call: system calls without errno, because errno is the parent's too.
+/// Each returns what the kernel returned: a negative errno, or the result.
+pub mod raw {
+    use std::os::fd::RawFd;
+    use std::ptr;
+
+    /// A system call, without errno.
+    ///
+    /// # Safety
+    /// As the call asks for.
+    #[inline(always)]
+    #[cfg(target_arch = "x86_64")]
+    pub unsafe fn syscall(number: libc::c_long, args: [usize; 6]) -> isize {
+        let result: isize;
+        // SAFETY: the calling convention of the kernel; the caller answers for the arguments.
+        unsafe {
+            core::arch::asm!("syscall", inlateout("rax") number as isize => result,
+                in("rdi") args[0], in("rsi") args[1], in("rdx") args[2], in("r10") args[3], in("r8") args[4], in("r9") args[5],
+                lateout("rcx") _, lateout("r11") _, options(nostack));
+        }
+        result
+    }
+
+    /// A system call, without errno.
+    ///
+    /// # Safety
+    /// As the call asks for.
+    #[inline(always)]
+    #[cfg(target_arch = "aarch64")]
+    pub unsafe fn syscall(number: libc::c_long, args: [usize; 6]) -> isize {
+        let result: isize;
+        // SAFETY: the calling convention of the kernel; the caller answers for the arguments.
+        unsafe {
+            core::arch::asm!("svc #0", in("x8") number, inlateout("x0") args[0] => result,
+                in("x1") args[1], in("x2") args[2], in("x3") args[3], in("x4") args[4], in("x5") args[5], options(nostack));
+        }
+        result
+    }
+
+    macro_rules! calls {
+        ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) = $number:ident;)*) => {
+            $($(#[$doc])*
+            ///
+            /// # Safety
+            /// Pointers must be valid for what the man page says the kernel reads.
+            #[inline(always)]
+            pub unsafe fn $name($($arg: $type),*) -> isize {
+                let given: &[usize] = &[$($arg as usize),*];
+                let mut args = [0; 6];
+                args[..given.len()].copy_from_slice(given);
+                // SAFETY: the caller's.
+                unsafe { syscall(libc::$number, args) }
+            })*
+        };
+    }
+
+    calls! {
+        /// exit_group(2).
+        exit(code: i32) = SYS_exit_group;
+        /// umask(2).
+        umask(mask: u32) = SYS_umask;
+        /// setsid(2).
+        setsid() = SYS_setsid;
+        /// fcntl(2) with an integer argument.
+        fcntl(fd: RawFd, command: i32, argument: i32) = SYS_fcntl;
+        /// dup3(2).
+        dup3(from: RawFd, to: RawFd, flags: i32) = SYS_dup3;
+        /// close_range(2).
+        close_range(first: u32, last: u32, flags: u32) = SYS_close_range;
+        /// fchdir(2).
+        fchdir(fd: RawFd) = SYS_fchdir;
+        /// chdir(2).
+        chdir(path: *const libc::c_char) = SYS_chdir;
+        /// setresuid(2).
+        setresuid(real: u32, effective: u32, saved: u32) = SYS_setresuid;
+        /// setresgid(2).
+        setresgid(real: u32, effective: u32, saved: u32) = SYS_setresgid;
+        /// keyctl(2) with one argument.
+        keyctl(operation: i32, argument: usize) = SYS_keyctl;
+        /// capset(2).
+        capset(header: *const [u32; 2], data: *const [u32; 6]) = SYS_capset;
+        /// prlimit(2) of this process.
+        prlimit(pid: i32, resource: u32, new: *const libc::rlimit64, old: *mut libc::rlimit64) = SYS_prlimit64;
+        /// execve(2).
+        execve(path: *const libc::c_char, argv: *const *const libc::c_char, envp: *const *const libc::c_char) = SYS_execve;
+        /// execveat(2).
+        execveat(dir: RawFd, path: *const libc::c_char, argv: *const *const libc::c_char, envp: *const *const libc::c_char, flags: i32) = SYS_execveat;
+        /// futex(2), as FUTEX_WAIT_PRIVATE or FUTEX_WAKE_PRIVATE.
+        futex(word: *const u32, operation: i32, value: u32, timeout: *const libc::timespec) = SYS_futex;
+    }
+
+    /// Sets this thread's signal mask, bit `n - 1` for signal `n`.
+    ///
+    /// # Safety
+    /// Signal handlers that may run from now on must be safe to run here.
+    #[inline(always)]
+    pub unsafe fn set_signal_mask(mask: u64) -> isize {
+        let args = [libc::SIG_SETMASK as usize, (&raw const mask) as usize, ptr::null::<u64>() as usize, size_of::<u64>(), 0, 0];
+        // SAFETY: the kernel reads eight bytes.
+        unsafe { syscall(libc::SYS_rt_sigprocmask, args) }
+    }
+}

@@ -1,0 +1,57 @@
+//! Resource limits of setrlimit(2).
+
+use serde::{Deserialize, Serialize};
+
+/// One limit. [`RLimit::UNLIMITED`] stands for `RLIM_INFINITY`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RLimit {
+    /// Which resource.
+    pub resource: Resource,
+    /// The limit in force, in the unit of the resource (bytes, seconds, microseconds, a count).
+    pub soft: u64,
+    /// The ceiling that the program may raise `soft` to.
+    pub hard: u64,
+}
+
+impl RLimit {
+    /// `RLIM_INFINITY` as the kernel's 64-bit interface has it.
+    pub const UNLIMITED: u64 = u64::MAX;
+}
+
+macro_rules! resources {
+    ($($variant:ident = $name:literal, $number:literal, $doc:literal;)*) => {
+        /// The sixteen resources of Linux, by the lower-case tail of their `RLIMIT_` names.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Resource { $(#[doc = $doc] $variant,)* }
+
+        impl Resource {
+            /// Every resource, in the order of its kernel number (asm-generic/resource.h; the same on x86-64 and arm64).
+            pub const ALL: [Resource; 16] = [$(Resource::$variant,)*];
+            /// The name without `RLIMIT_`, in lower case.
+            pub const fn name(self) -> &'static str { match self { $(Resource::$variant => $name,)* } }
+            /// The kernel's number.
+            pub const fn number(self) -> u32 { match self { $(Resource::$variant => $number,)* } }
+            /// The resource with this name.
+            pub fn from_name(name: &str) -> Option<Self> { match name { $($name => Some(Resource::$variant),)* _ => None } }
+        }
+    };
+}
+
+resources! {
+    Cpu = "cpu", 0, "Seconds of CPU time; SIGXCPU at the soft limit, SIGKILL at the hard one.";
+    Fsize = "fsize", 1, "Bytes that a file may grow to; SIGXFSZ beyond.";
+    Data = "data", 2, "Bytes of initialised and uninitialised data, heap and private writable mappings.";
+    Stack = "stack", 3, "Bytes of the main thread's stack.";
+    Core = "core", 4, "Bytes of a core dump.";
+    Rss = "rss", 5, "Ignored by the kernel since 2.4.30.";
+    Nproc = "nproc", 6, "Processes and threads of the real user id, in its user namespace.";
+    Nofile = "nofile", 7, "One more than the highest descriptor.";
+    Memlock = "memlock", 8, "Bytes of locked memory.";
+    As = "as", 9, "Bytes of address space.";
+    Locks = "locks", 10, "Ignored by the kernel since 2.4.25.";
+    Sigpending = "sigpending", 11, "Signals queued for the real user id.";
+    Msgqueue = "msgqueue", 12, "Bytes in POSIX message queues of the real user id.";
+    Nice = "nice", 13, "20 minus the lowest nice value.";
+    Rtprio = "rtprio", 14, "The highest real-time priority.";
+    Rttime = "rttime", 15, "Microseconds of real-time scheduling without a blocking call.";
+}

@@ -1,0 +1,42 @@
+//! How a run ended, and what it used.
+
+use serde::{Deserialize, Serialize};
+
+/// The end of a run whose program was executed. One that could not be is a [`crate::Failure`], never an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What became of the main process.
+    pub verdict: Verdict,
+    /// What the run used.
+    pub usage: Usage,
+}
+
+/// Judged by init from evidence (wait status, rusage, the limits in force), never from a signal's number alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// `_exit` with this code; 0 is success.
+    Exited(u8),
+    /// Ended by this signal.
+    Signaled(u8),
+    /// `RLIMIT_CPU` reached.
+    CpuTimeLimit,
+    /// `RLIMIT_FSIZE` exceeded.
+    FileSizeLimit,
+    /// SIGSYS: a seccomp filter killed it.
+    DisallowedSyscall,
+}
+
+/// Times and memory of a run, as wait4(2) reports them for the main process and every descendant that was waited for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Microseconds in user mode.
+    pub user_us: u64,
+    /// Microseconds in the kernel.
+    pub system_us: u64,
+    /// Microseconds from the start of the fork to the reaped main process (CLOCK_MONOTONIC).
+    pub wall_us: u64,
+    /// Microseconds of these before the program's own first instruction. 0 for a run with a sync point.
+    pub setup_us: u64,
+    /// The largest resident set of any one process, in bytes. Never below that of init, which the kernel counts in.
+    pub max_rss_bytes: u64,
+}

@@ -1,0 +1,42 @@
+//! From init to the host. The host takes every one for hostile.
+
+use crate::{outcome::Outcome, step::Failure};
+use serde::{Deserialize, Serialize};
+
+/// A reply.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The id of the request; 0 for [`ReplyBody::Hello`] and for the [`ReplyBody::Failed`] that stands in its place.
+    pub id: u32,
+    /// What is answered.
+    pub body: ReplyBody,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ReplyBody {
+    /// The container is ready.
+    Hello {
+        /// [`crate::VERSION`] of the image.
+        version: u32,
+    },
+    /// Done as asked.
+    Done,
+    /// One for each file asked for, in order. Descriptors beside the packet belong to those that succeeded, in order.
+    Opened(Vec<Result<Opened, Failure>>),
+    /// The program runs; the packet's `SCM_CREDENTIALS` hold its pid. Not the last reply.
+    Started,
+    /// The run waits before `execve`; the packet's `SCM_CREDENTIALS` hold its pid. Not the last reply.
+    SyncPoint,
+    /// The run is over, and every process of it is gone.
+    Ended(Outcome),
+    /// It could not be done; nothing of it is left.
+    Failed(Failure),
+}
+
+/// A file that was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// For `Commit` and `Discard`; 0 unless [`crate::OpenHow::Replace`].
+    pub ticket: u32,
+}

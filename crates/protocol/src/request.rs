@@ -1,0 +1,83 @@
+//! From the host to init.
+
+use crate::exec::Exec;
+use serde::{Deserialize, Serialize};
+
+/// A request. Its id comes back in every reply to it; ids in flight are distinct, and 0 is never used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request<'a> {
+    /// Chosen by the host.
+    pub id: u32,
+    /// What is asked.
+    #[serde(borrow)]
+    pub body: RequestBody<'a>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum RequestBody<'a> {
+    /// Answer `Done`.
+    Ping,
+    /// Open files; answered by one `Opened` for all, in order, with a descriptor for each that succeeded.
+    #[serde(borrow)]
+    Open(Vec<OpenFile<'a>>),
+    /// Give files opened with [`OpenHow::Replace`] their names, atomically. `Done`, or `Failed` at the first that could not be.
+    Commit(Vec<u32>),
+    /// Forget files opened with [`OpenHow::Replace`]. Unknown tickets are ignored. `Done`.
+    Discard(Vec<u32>),
+    /// Remove a file, an empty directory, or with `recursive` a tree; nothing is not an error with `recursive`. `Done`.
+    Delete {
+        /// Where; relative paths start at the container's `workDir`.
+        #[serde(borrow, with = "serde_bytes")]
+        path: &'a [u8],
+        /// Also remove what is below.
+        recursive: bool,
+    },
+    /// Make a symbolic link; missing parents are made. `Done`.
+    Symlink {
+        /// What it says; not checked, not resolved.
+        #[serde(borrow, with = "serde_bytes")]
+        target: &'a [u8],
+        /// Where it stands.
+        #[serde(borrow, with = "serde_bytes")]
+        path: &'a [u8],
+    },
+    /// Kill every run, then put fresh file systems and namespaces in the place of what runs can leave behind. `Done`.
+    Reset,
+    /// Execute a program. `Failed`, or after optional `SyncPoint` and `Started` one `Ended`.
+    #[serde(borrow)]
+    Execve(Exec<'a>),
+    /// Let the run with this request id pass its sync point. No reply of its own.
+    Resume(u32),
+    /// End the run with this request id at its sync point, never executed. No reply of its own: the run's is `Ended`.
+    Abort(u32),
+    /// Send a signal to the main process of a run. No reply; a run that is over is ignored.
+    Kill {
+        /// The id of its `Execve` request.
+        run: u32,
+        /// 1 to 64.
+        signal: u8,
+    },
+}
+
+/// One file to open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenFile<'a> {
+    /// Where; relative paths start at the container's `workDir`. Symbolic links resolve inside of the container.
+    #[serde(borrow, with = "serde_bytes")]
+    pub path: &'a [u8],
+    /// In which way.
+    pub how: OpenHow,
+    /// Mode bits of a file that is made (0o7777), set exactly: no umask applies.
+    pub mode: u32,
+}
+
+/// In which way to open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OpenHow {
+    /// open(2) with these flags. Whatever is not a regular file is refused.
+    Flags(i32),
+    /// Make missing parents and a new file for writing under a temporary name; `Commit` renames it over whatever stands at
+    /// `path` then, `Discard` removes it.
+    Replace,
+}

@@ -1,0 +1,24 @@
+/**
+ * hotcell: pre-forked Linux containers that run programs for less than an unsandboxed `child_process.spawn` costs.
+ *
+ * @packageDocumentation
+ */
+export { AbortError } from './src/abort.js'
+export type { CopyInOptions } from './src/copy-in.js'
+export type { CopyOutOptions } from './src/copy-out.js'
+export type { CopySource } from './src/copy-source.js'
+export { defaultPath, type EnvInput } from './src/env.js'
+export { HotcellError, type HotcellErrorCode } from './src/errors.js'
+export type { Execution } from './src/execution.js'
+export { Master, type DeleteOptions } from './src/master.js'
+export { defaultMounts, type Mount } from './src/mounts.js'
+export type { Cancellable } from './src/options/cancellable.js'
+export type { ExecveParam } from './src/options/execve-param.js'
+export type { Limits } from './src/options/limits.js'
+export { defaultMaskedPaths, type MasterOptions } from './src/options/master-options.js'
+export type { ContainerPath } from './src/options/primitives.js'
+export type { RLimit } from './src/options/rlimits.js'
+export type { Encoding, OutputOf, RunOptions, SpawnOptions, StreamOption } from './src/options/run-options.js'
+export { probe, type HostFeature, type HostSupport } from './src/probe.js'
+export type { FileOperation, RunResult, TraceResult, Usage } from './src/result.js'
+export type { SandboxFile, SandboxStreamOptions } from './src/sandbox-file.js'

@@ -1,0 +1,189 @@
+/**
+ * The JS end of the one channel between this thread and the native reactor.
+ *
+ * Runs on the JS thread only. A request is a plain call into the addon, which writes to the container's socket before it
+ * returns and hands back an id; no thread is hopped. Completions come in batches: native fills `rows` with STRIDE doubles
+ * each, and calls `#onBatch` once. What does not fit a double (output, error data) is in `extras`.
+ *
+ * Every id maps to one {@link Reply}, whose promise *always resolves*, with the reply itself: who awaits looks at `error`
+ * and throws. So no rejection is ever left unhandled in here, and errors are made where V8 knows the asynchronous callers.
+ *
+ * The event loop stays alive while a counted reply is pending (0 -> 1: ref, 1 -> 0: unref). Watching for a container's
+ * end is not counted: a program that forgot `destroy()` still exits.
+ *
+ * Late completions of forgotten ids own nothing but, possibly, a descriptor, which is closed.
+ */
+import { closeSync } from 'node:fs'
+import { binding, type Container, type ErrorData, type Extra, type NativeBridge, type SetupInput } from './binding.js'
+import { traceResult, type TraceResult } from './result.js'
+
+/** Doubles in a row: id, kind, and seven of the kind's own. */
+const STRIDE = 10
+/** Completions in a batch. More of them make more batches. */
+const ROWS = 256
+
+/** Kinds of completions; all but STARTED and SYNC are final. */
+const ERROR = 1
+const RESULT = 2
+const STARTED = 3
+const SYNC = 4
+const FILE = 5
+const CREATED = 6
+
+/** Makes the run stop before `execve` and report its pid (native `execve`, `flags`). */
+export const FLAG_SYNC = 1
+/** Makes the run report its pid once the program runs (native `execve`, `flags`). */
+export const FLAG_STARTED = 2
+
+/** What became of one request. */
+export class Reply {
+  readonly id: number
+  /** Whether it keeps the event loop alive. */
+  counted: boolean
+  /** Why it failed, if it did. */
+  error: ErrorData | undefined = undefined
+  /** How a run ended. */
+  result: TraceResult | undefined = undefined
+  /** What a run wrote, if it was collected. */
+  extra: Extra | undefined = undefined
+  /** A descriptor that was opened; whoever awaits owns it. */
+  fd = -1
+  /** What `commit` and `discard` want. */
+  ticket = 0
+  /** The pid of a new container's init, or of a run's main process. */
+  pid = 0
+  settle!: (reply: Reply) => void
+  readonly settled: Promise<Reply>
+  announce: ((pid: number) => void) | undefined = undefined
+
+  constructor(id: number, counted: boolean) {
+    this.id = id
+    this.counted = counted
+    this.settled = new Promise((resolve) => {
+      this.settle = resolve
+    })
+  }
+
+  /** Resolves with the pid at STARTED or SYNC, and with 0 when the run ends without it. To be called at once. */
+  announced(): Promise<number> {
+    return new Promise((resolve) => {
+      this.announce = resolve
+    })
+  }
+}
+
+class Bridge {
+  readonly #rows = new Float64Array(STRIDE * ROWS)
+  readonly #pending = new Map<number, Reply>()
+  readonly #native: NativeBridge
+  #counted = 0
+  #referenced = false
+
+  constructor() {
+    this.#native = new (binding().Bridge)(this.#rows, (count, extras) => this.#onBatch(count, extras))
+  }
+
+  launch(setup: SetupInput): Container {
+    return this.#native.launch(setup)
+  }
+
+  expect(id: number, counted: boolean): Reply {
+    const reply = new Reply(id, counted)
+    this.#pending.set(id, reply)
+    if (counted) this.#count()
+    return reply
+  }
+
+  keepAlive(reply: Reply): void {
+    if (reply.counted || !this.#pending.has(reply.id)) return
+    reply.counted = true
+    this.#count()
+  }
+
+  forget(reply: Reply): void {
+    if (!this.#pending.delete(reply.id)) return
+    if (reply.counted) this.#counted--
+    this.#release()
+  }
+
+  #count(): void {
+    if (this.#counted++ === 0 && !this.#referenced) {
+      this.#referenced = true
+      this.#native.ref()
+    }
+  }
+
+  #release(): void {
+    if (this.#counted === 0 && this.#referenced) {
+      this.#referenced = false
+      this.#native.unref()
+    }
+  }
+
+  #onBatch(count: number, extras: (Extra | null)[] | null): void {
+    const rows = this.#rows
+    for (let i = 0, at = 0; i < count; i++, at += STRIDE) {
+      const id = rows[at] as number
+      const kind = rows[at + 1] as number
+      const a = rows[at + 2] as number
+      const reply = this.#pending.get(id)
+      if (reply === undefined) {
+        if (kind === FILE) closeSync(a)
+        continue
+      }
+      if (kind === STARTED || kind === SYNC) {
+        reply.pid = a
+        reply.announce?.(a)
+        continue
+      }
+      this.#pending.delete(id)
+      if (reply.counted) this.#counted--
+      if (kind === RESULT) {
+        reply.result = traceResult(rows, at + 2)
+        reply.extra = extras?.[i] ?? undefined
+      } else if (kind === FILE) {
+        reply.fd = a
+        reply.ticket = rows[at + 3] as number
+      } else if (kind === CREATED) {
+        reply.pid = a
+      } else if (kind === ERROR) {
+        reply.error = extras?.[i]?.error ?? {
+          kind: 'protocol',
+          detail: 'the addon reported an error without saying which',
+        }
+      }
+      reply.announce?.(0)
+      reply.settle(reply)
+    }
+    // After the batch, not at each completion: whoever awaited asks for the next thing before the loop could end.
+    this.#release()
+  }
+}
+
+let current: Bridge | undefined
+
+/** Starts to make a container, on this thread's bridge, which is made with the first one. */
+export function launch(setup: SetupInput): Container {
+  current ??= new Bridge()
+  return current.launch(setup)
+}
+
+/** The reply to the request with this id, keeping the event loop alive until it is there. To be called at once. */
+export function expect(id: number): Reply {
+  return (current as Bridge).expect(id, true)
+}
+
+/** The same without keeping the event loop alive. */
+export function watch(id: number): Reply {
+  return (current as Bridge).expect(id, false)
+}
+
+/** Makes a watched reply keep the event loop alive. */
+export function keepAlive(reply: Reply): void {
+  current?.keepAlive(reply)
+}
+
+/** Stops waiting; its promise never settles. */
+export function forget(reply: Reply): void {
+  current?.forget(reply)
+}

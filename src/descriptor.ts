@@ -1,0 +1,33 @@
+/** Reading and writing of whole contents through descriptors, which `node:fs` has for paths and FileHandles only. */
+import { close, closeSync, read, write, writeSync } from 'node:fs'
+import { promisify } from 'node:util'
+
+/** How much is read or written at once; between two of them a copy can be cancelled. */
+export const CHUNK_BYTES = 1024 * 1024
+
+export const readSome = promisify(read)
+const writeSome = promisify(write)
+export const closeAsync = promisify(close)
+
+/** Writes all of it, at the current position. `check` is called between the chunks, and may throw. */
+export async function writeAll(fd: number, bytes: Uint8Array, check: () => void): Promise<void> {
+  for (let offset = 0; offset < bytes.length;) {
+    const { bytesWritten } = await writeSome(fd, bytes, offset, Math.min(CHUNK_BYTES, bytes.length - offset), null)
+    offset += bytesWritten
+    check()
+  }
+}
+
+/** The same on the spot, for what takes less time than a trip to the thread pool. */
+export function writeAllSync(fd: number, bytes: Uint8Array): void {
+  for (let offset = 0; offset < bytes.length;) offset += writeSync(fd, bytes, offset)
+}
+
+/** Closes a descriptor of ours whose content does not matter any more. */
+export function discardFd(fd: number): void {
+  try {
+    closeSync(fd)
+  } catch {
+    // close(2) releases the descriptor even when it reports what an earlier write ran into.
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * Where the kernel's numbers become errors.
+ *
+ * Native reports a failure as data: what was being done (a Step of crates/protocol), errno, and the path or name
+ * concerned. It becomes a {@link HotcellError} here and nowhere else; what to do about it is in cures.ts.
+ */
+import { constants } from 'node:os'
+import type { ErrorData } from './binding.js'
+import { cure } from './cures.js'
+import type { Usage } from './result.js'
+import { systemError } from './system-error.js'
+
+/**
+ * The codes of hotcell's own.
+ *
+ * | code | means |
+ * |---|---|
+ * | `ERR_HOTCELL_CLOSED` | the container was destroyed |
+ * | `ERR_HOTCELL_CONTAINER_LOST` | its init died or its socket closed, without `destroy()` |
+ * | `ERR_HOTCELL_LAUNCHER` | the process that starts containers could not be started, or died |
+ * | `ERR_HOTCELL_PROTOCOL` | something inside spoke out of turn; the container is gone |
+ * | `ERR_HOTCELL_TIMEOUT` | init did not answer in time; the container is gone |
+ * | `ERR_HOTCELL_TOO_LARGE` | a file is larger than `maxBytes` |
+ * | `ERR_HOTCELL_UNSUPPORTED` | this version, or this kernel, does not do what an option asks for |
+ * | `ERR_HOTCELL_UNSUPPORTED_PLATFORM` | there is no native addon for this platform |
+ */
+export type HotcellErrorCode =
+  | 'ERR_HOTCELL_CLOSED'
+  | 'ERR_HOTCELL_CONTAINER_LOST'
+  | 'ERR_HOTCELL_LAUNCHER'
+  | 'ERR_HOTCELL_PROTOCOL'
+  | 'ERR_HOTCELL_TIMEOUT'
+  | 'ERR_HOTCELL_TOO_LARGE'
+  | 'ERR_HOTCELL_UNSUPPORTED'
+  | 'ERR_HOTCELL_UNSUPPORTED_PLATFORM'
+
+/** What an error knows beyond its code and message. */
+export interface HotcellErrorDetails {
+  errno?: number | undefined
+  syscall?: string | undefined
+  path?: string | undefined
+  result?: Usage | undefined
+  cause?: unknown
+}
+
+/**
+ * What every method rejects with, unless the caller's own arguments are at fault (a `TypeError` or `RangeError` with
+ * Node's `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`) or a signal was aborted ({@link AbortError}).
+ *
+ * The container stays usable after any of them but `ERR_HOTCELL_CLOSED`, `…_CONTAINER_LOST`, `…_PROTOCOL` and `…_TIMEOUT`.
+ */
+export class HotcellError extends Error {
+  override readonly name: string = 'HotcellError'
+  /** The kernel's word (`'ENOENT'`, errno(3)) where a system call failed, else one of hotcell's own. */
+  readonly code: HotcellErrorCode | (string & {})
+  /** The kernel's number, negative as Node has it (`util.getSystemErrorName(errno)`). */
+  readonly errno?: number
+  /** The system call that failed, as its man page spells it. */
+  readonly syscall?: string
+  /** The path or name concerned: the container's, unless the message says that it is the host's. */
+  readonly path?: string
+  /** What the run had used, if there was one. */
+  readonly result?: Usage
+
+  /** @internal */
+  constructor(code: HotcellErrorCode | (string & {}), message: string, details: HotcellErrorDetails = {}) {
+    super(message, 'cause' in details ? { cause: details.cause } : undefined)
+    this.code = code
+    if (details.errno !== undefined) this.errno = details.errno
+    if (details.syscall !== undefined) this.syscall = details.syscall
+    if (details.path !== undefined) this.path = details.path
+    if (details.result !== undefined) this.result = details.result
+  }
+}
+
+/** The error for what native reported. */
+export function failure(data: ErrorData): HotcellError {
+  const { syscall, errno: number, path: subject } = data
+  const path = subject === undefined || subject === null || subject.length === 0 ? undefined : subject.toString()
+  const errno = number === undefined || number === null ? undefined : -number
+  if (data.kind === 'failure' && errno !== undefined) {
+    const { code, description } = systemError(-errno)
+    const what = `cannot ${data.doing ?? 'do it'}${place(data)}${path === undefined ? '' : ` '${path}'`}`
+    const message = sentences(`${code}: ${what}: ${description}`, cure(data.step ?? '', code))
+    return new HotcellError(code, message, { errno, syscall, path })
+  }
+  const [code, said] = conditions[data.kind === 'failure' ? 'protocol' : data.kind]
+  const because = errno === undefined ? '' : ` (${systemError(-errno).code}: ${systemError(-errno).description})`
+  const message = sentences(`${said}${data.detail ? `: ${data.detail}` : ''}${because}`, cure(code, ''))
+  return new HotcellError(code, message, { errno, syscall, path })
+}
+
+type Condition = Exclude<ErrorData['kind'], 'failure'>
+
+const conditions: Record<Condition, readonly [HotcellErrorCode, string]> = {
+  closed: ['ERR_HOTCELL_CLOSED', 'The container was destroyed'],
+  lost: ['ERR_HOTCELL_CONTAINER_LOST', 'The container is gone: its init died or its socket closed'],
+  launcher: ['ERR_HOTCELL_LAUNCHER', 'The process that starts containers failed'],
+  protocol: ['ERR_HOTCELL_PROTOCOL', 'The container broke the protocol and was killed'],
+  unsupported: ['ERR_HOTCELL_UNSUPPORTED', 'The kernel lacks what this needs'],
+  timeout: ['ERR_HOTCELL_TIMEOUT', 'The container did not answer in time and was killed'],
+}
+
+/** The error for a failed operation of `node:fs` on this side, with Node's own as its cause. */
+export function hostFailure(doing: string, path: string | undefined, cause: unknown): unknown {
+  if (!(cause instanceof Error)) return cause
+  const { code, errno, syscall } = cause as NodeJS.ErrnoException
+  if (code === undefined || errno === undefined) return cause
+  const { description } = systemError(-errno)
+  const what = `cannot ${doing}${path === undefined ? '' : ` '${path}'`}`
+  return new HotcellError(code, sentences(`${code}: ${what}: ${description}`, cure(syscall ?? '', code)), {
+    errno,
+    syscall,
+    path,
+    cause,
+  })
+}
+
+/** A use of something that was closed, as a descriptor would say it. */
+export function closedFile(path: string, syscall: string): HotcellError {
+  const number = constants.errno.EBADF
+  return new HotcellError('EBADF', `EBADF: cannot ${syscall} '${path}': the file was closed`, {
+    errno: -number,
+    syscall,
+    path,
+  })
+}
+
+/** Which of several, where the number tells the caller more than the subject does. */
+function place(data: ErrorData): string {
+  if (data.index === undefined || data.index === null) return ''
+  if (data.step === 'DupDescriptor') return ` (fds[${data.index}])`
+  if (data.step === 'SetRlimit') return ` (rlimits[${data.index}])`
+  return ''
+}
+
+function sentences(what: string, remedy: string | undefined): string {
+  return remedy === undefined ? what : `${what}. ${remedy}`
+}

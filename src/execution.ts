@@ -1,0 +1,231 @@
+/**
+ * A run with streams.
+ *
+ * The program is asked for before the constructor returns, and the object follows it from there: `#watch` awaits its end,
+ * whoever else does, closes what is left of the pipes and settles everything. The result is only put together when
+ * somebody asks for it, because asking is what decides who reads the output (see output.ts).
+ *
+ * Why a run ended is settled by what came first: the output limit, the signal, a failed input stream, or the program.
+ */
+import type { Readable, Writable } from 'node:stream'
+import { AbortError } from './abort.js'
+import type { Container } from './binding.js'
+import { expect, FLAG_STARTED, type Reply } from './bridge.js'
+import { failure } from './errors.js'
+import { RunCancellation } from './execve.js'
+import { Input } from './input.js'
+import type { Command, Encoding, OutputOf } from './options/run-options.js'
+import { Output } from './output.js'
+import { outputLimit, type RunResult, type TraceResult } from './result.js'
+import { signalNumber } from './signals.js'
+
+const ignore = (): void => undefined
+
+/**
+ * A program that runs, from `Master.spawn()`. Awaiting it gives the {@link RunResult}.
+ *
+ * A stream whose property was read before the execution is awaited belongs to the caller: it has backpressure and no limit,
+ * and is `''` (or an empty Buffer) in the result. The others are collected from the moment the execution is awaited, each
+ * up to `limits.outputBytes`, and standard input is closed then if nobody took it. A stream that is neither taken nor
+ * awaited holds the program back once its pipe is full (64 KiB), as with `child_process`.
+ *
+ * If the run fails (it could not be started, was aborted, or the container went away) then `result` rejects, streams that
+ * were taken are destroyed with the same error, and no stream without an `'error'` listener ends the process. When nothing
+ * at all was taken or awaited, it is an unhandled rejection: a failure is never silent.
+ */
+export class Execution<E extends Encoding = Encoding> implements PromiseLike<RunResult<OutputOf<E>>> {
+  readonly #container: Container
+  readonly #command: Command
+  readonly #run: number
+  readonly #reply: Reply | undefined
+  readonly #cancellation: RunCancellation
+  readonly #stdin: Input
+  readonly #stdout: Output
+  readonly #stderr: Output
+  readonly #announced: Promise<number>
+  /** How it ended. Never rejects. */
+  readonly #ended: Promise<TraceResult | Error>
+  #over = false
+  /** Whether the caller will hear of a failure. */
+  #observed = false
+  #breach: 'stdout' | 'stderr' | undefined
+  #cause: Error | undefined
+  #started: Promise<number> | undefined
+  #result: Promise<RunResult<OutputOf<E>>> | undefined
+
+  /** @internal */
+  constructor(container: Container, command: Command, pipes: number) {
+    this.#container = container
+    this.#command = command
+    const { signal } = command
+    if (signal?.aborted) {
+      this.#run = 0
+      this.#over = true
+      this.#reply = undefined
+      this.#stdin = new Input(-1)
+      this.#stdout = new Output(-1)
+      this.#stderr = new Output(-1)
+      this.#announced = Promise.resolve(0)
+      this.#cancellation = new RunCancellation(undefined, container, 0)
+      this.#ended = this.#report(new AbortError(signal))
+      return
+    }
+    const { args, env, cwd, rlimits } = command
+    const spawned = container.spawn(args, env, cwd, pipes, rlimits, FLAG_STARTED)
+    this.#run = spawned.id
+    this.#reply = expect(spawned.id)
+    this.#stdin = new Input(spawned.stdin)
+    this.#stdout = new Output(spawned.stdout)
+    this.#stderr = new Output(spawned.stderr)
+    this.#announced = this.#reply.announced()
+    this.#cancellation = new RunCancellation(signal, container, spawned.id)
+    this.#ended = this.#watch(this.#reply)
+  }
+
+  /** The pid of the main process as the host sees it; undefined until the program runs, see {@link started}. */
+  get pid(): number | undefined {
+    return this.#reply?.pid || undefined
+  }
+
+  /** The same, once it runs. Rejects as `result` does if it never does. */
+  get started(): Promise<number> {
+    this.#observed = true
+    if (this.#started === undefined) {
+      this.#started = this.#start()
+      this.#started.catch(ignore)
+    }
+    return this.#started
+  }
+
+  /** Standard input. With `stdin: 'ignore'`, and after the end, what is written goes nowhere. */
+  get stdin(): Writable {
+    return this.#stdin.take()
+  }
+
+  /** Standard output; empty with `stdout: 'ignore'`. */
+  get stdout(): Readable {
+    this.#observed = true
+    return this.#stdout.take()
+  }
+
+  /** Standard error; empty with `stderr: 'ignore'`. */
+  get stderr(): Readable {
+    this.#observed = true
+    return this.#stderr.take()
+  }
+
+  /**
+   * How it ended, and the output that nobody took. Rejects with a {@link HotcellError} if the program could not be started
+   * or the container was lost, and with an {@link AbortError} if the signal was aborted.
+   */
+  get result(): Promise<RunResult<OutputOf<E>>> {
+    this.#observed = true
+    return (this.#result ??= this.#collect())
+  }
+
+  /**
+   * Sends a signal to the main process, kill(2). Everything else that belongs to the run dies with it.
+   *
+   * @param signal name or number; 0 sends none
+   * @returns whether the run went on
+   * @throws {TypeError} if there is no such signal
+   */
+  kill(signal: NodeJS.Signals | number = 'SIGTERM'): boolean {
+    const number = signalNumber(signal)
+    if (this.#over) return false
+    if (number !== 0) this.#container.kill(this.#run, number)
+    return true
+  }
+
+  /** Awaits {@link result}. */
+  then<Fulfilled = RunResult<OutputOf<E>>, Rejected = never>(
+    onfulfilled?: ((result: RunResult<OutputOf<E>>) => Fulfilled | PromiseLike<Fulfilled>) | null,
+    onrejected?: ((reason: unknown) => Rejected | PromiseLike<Rejected>) | null,
+  ): Promise<Fulfilled | Rejected> {
+    return this.result.then(onfulfilled, onrejected)
+  }
+
+  /** Awaits {@link result}. */
+  catch<Rejected = never>(
+    onrejected?: ((reason: unknown) => Rejected | PromiseLike<Rejected>) | null,
+  ): Promise<RunResult<OutputOf<E>> | Rejected> {
+    return this.result.catch(onrejected)
+  }
+
+  /** Awaits {@link result}. */
+  finally(onfinally?: (() => void) | null): Promise<RunResult<OutputOf<E>>> {
+    return this.result.finally(onfinally)
+  }
+
+  /** Kills the run, which then fails for this reason, unless it has another one already. @internal */
+  fail(cause: Error): void {
+    if (this.#over || this.#cause !== undefined || this.#breach !== undefined || this.#cancellation.aborted) return
+    this.#cause = cause
+    this.#cancel()
+  }
+
+  async #watch(reply: Reply): Promise<TraceResult | Error> {
+    await reply.settled
+    this.#over = true
+    this.#cancellation.stop()
+    return await this.#report(this.#outcome(reply))
+  }
+
+  #outcome(reply: Reply): TraceResult | Error {
+    if (this.#cancellation.aborted) return new AbortError(this.#command.signal as AbortSignal, reply.result)
+    if (this.#cause !== undefined) return this.#cause
+    if (reply.error !== undefined) return failure(reply.error)
+    return reply.result as TraceResult
+  }
+
+  async #report(outcome: TraceResult | Error): Promise<TraceResult | Error> {
+    if (!(outcome instanceof Error)) {
+      this.#stdin.finish()
+      this.#stdout.finish()
+      this.#stderr.finish()
+      return outcome
+    }
+    this.#stdin.finish(outcome)
+    this.#stdout.fail(outcome)
+    this.#stderr.fail(outcome)
+    // Later than whatever the caller does right after spawn(), if there is nothing to wait for.
+    await null
+    if (!this.#observed) Promise.reject(outcome)
+    return outcome
+  }
+
+  async #start(): Promise<number> {
+    const pid = await this.#announced
+    if (pid !== 0) return pid
+    const outcome = await this.#ended
+    if (outcome instanceof Error) throw outcome
+    return (this.#reply as Reply).pid
+  }
+
+  async #collect(): Promise<RunResult<OutputOf<E>>> {
+    const { outputBytes, encoding } = this.#command
+    this.#stdin.closeUntaken()
+    this.#stdout.collect(outputBytes, () => this.#exceed('stdout'))
+    this.#stderr.collect(outputBytes, () => this.#exceed('stderr'))
+    const outcome = await this.#ended
+    if (outcome instanceof Error) throw outcome
+    const result = this.#breach === undefined ? outcome : outputLimit(outcome, this.#breach)
+    const output = (bytes: Buffer): string | Buffer => (encoding === 'buffer' ? bytes : bytes.toString())
+    return Object.assign(result, {
+      stdout: output(this.#stdout.collected()),
+      stderr: output(this.#stderr.collected()),
+      files: {},
+    }) as RunResult<OutputOf<E>>
+  }
+
+  #exceed(which: 'stdout' | 'stderr'): void {
+    if (this.#breach !== undefined || this.#cause !== undefined || this.#cancellation.aborted) return
+    this.#breach = which
+    if (!this.#over) this.#cancel()
+  }
+
+  #cancel(): void {
+    this.#cancellation.stop()
+    this.#container.cancel(this.#run)
+  }
+}

@@ -1,0 +1,83 @@
+import { AbortError, Cancellation, refuseAborted } from './abort.js'
+import type { Container } from './binding.js'
+import { expect, FLAG_SYNC, type Reply } from './bridge.js'
+import { failure } from './errors.js'
+import { cancellableSignal, type Cancellable } from './options/cancellable.js'
+import { encodeExecve, type ExecveParam } from './options/execve-param.js'
+import type { TraceResult } from './result.js'
+
+/** Ends a run when the signal comes; native sees to it that the run's end is reported after all. */
+export class RunCancellation extends Cancellation {
+  readonly #container: Container
+  readonly #run: number
+
+  constructor(signal: AbortSignal | undefined, container: Container, run: number) {
+    super(signal)
+    this.#container = container
+    this.#run = run
+  }
+
+  protected cancel(): void {
+    this.#container.cancel(this.#run)
+  }
+}
+
+/** The seed's primitive. */
+export async function execve(
+  container: Container,
+  param: ExecveParam,
+  options: Cancellable | undefined,
+): Promise<TraceResult> {
+  const { args, env, cwd, fds, execFile, rlimits, syncFunc } = encodeExecve(param)
+  const signal = cancellableSignal(options)
+  refuseAborted(signal)
+  const flags = syncFunc === undefined ? 0 : FLAG_SYNC
+  const run = container.execve(args, env, cwd, fds, execFile, rlimits, flags)
+  const reply = expect(run)
+  if (signal === undefined && syncFunc === undefined) return ended(await reply.settled)
+
+  const cancellation = new RunCancellation(signal, container, run)
+  try {
+    if (syncFunc !== undefined) await synchronise(container, reply, syncFunc, cancellation)
+    await reply.settled
+    if (cancellation.aborted) throw new AbortError(signal as AbortSignal, reply.result)
+    return ended(reply)
+  } finally {
+    cancellation.stop()
+  }
+}
+
+/**
+ * Lets `syncFunc` decide at the sync point. Its error is thrown once the run, never executed, is gone; if the signal or the
+ * container's end came first, that is the cause, and what `syncFunc` does afterwards is nobody's concern.
+ */
+async function synchronise(
+  container: Container,
+  reply: Reply,
+  syncFunc: (pid: number) => void | Promise<void>,
+  cancellation: Cancellation,
+): Promise<void> {
+  const pid = await reply.announced()
+  if (pid === 0 || cancellation.aborted) return
+  let over = false
+  const ending = reply.settled.then(() => {
+    over = true
+  })
+  try {
+    // The race also keeps a syncFunc that never settles from hanging a run that was cancelled.
+    await Promise.race([syncFunc(pid), ending])
+  } catch (error) {
+    if (over || cancellation.aborted) return
+    cancellation.stop()
+    container.abort(reply.id)
+    await reply.settled
+    throw error
+  }
+  if (!over && !cancellation.aborted) container.resume(reply.id)
+}
+
+/** The result of a run that is over, or its error. */
+export function ended(reply: Reply): TraceResult {
+  if (reply.error !== undefined) throw failure(reply.error)
+  return reply.result as TraceResult
+}

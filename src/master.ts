@@ -1,0 +1,278 @@
+/**
+ * One container, as the caller has it. This file names the methods and documents them; each verb has a file of its own.
+ *
+ * Everything runs on the JS thread that made the container: a request is written to the container's socket before the
+ * method returns its promise, and the native reactor reports back through bridge.ts. Dropping the object without
+ * `destroy()` is no leak: native kills the container when the object is collected, or when the process ends in any way.
+ */
+import { AbortError, Cancellation, refuseAborted } from './abort.js'
+import { binding, type Container } from './binding.js'
+import { expect, forget, keepAlive, launch, watch, type Reply } from './bridge.js'
+import { copyIn, type CopyInOptions } from './copy-in.js'
+import { copyOut, type CopyOutOptions } from './copy-out.js'
+import type { CopySource } from './copy-source.js'
+import { failure } from './errors.js'
+import { execve } from './execve.js'
+import { Execution } from './execution.js'
+import { openFlags } from './open-flags.js'
+import { cancellableSignal, type Cancellable } from './options/cancellable.js'
+import type { ExecveParam } from './options/execve-param.js'
+import { planContainer, type MasterOptions } from './options/master-options.js'
+import { checkNames, names } from './options/names.js'
+import { bytes, containerPath, display, fileMode, flag, type ContainerPath } from './options/primitives.js'
+import { encodeSpawn, type Encoding, type OutputOf, type RunOptions, type SpawnOptions } from './options/run-options.js'
+import type { RunResult, TraceResult } from './result.js'
+import { run } from './run.js'
+import { SandboxFile } from './sandbox-file.js'
+
+/** Options of `delete()`. */
+export interface DeleteOptions {
+  /** Also delete what is in it; then it is no error either if there is nothing. @default false */
+  recursive?: boolean | undefined
+}
+
+const allowedDelete = names<DeleteOptions>('options', { recursive: true })
+const DEFAULT_FILE_MODE = 0o666
+
+/** Destroys a container that is being made. */
+class CreateCancellation extends Cancellation {
+  readonly #container: Container
+
+  constructor(signal: AbortSignal | undefined, container: Container) {
+    super(signal)
+    this.#container = container
+  }
+
+  protected cancel(): void {
+    this.#container.destroy()
+  }
+}
+
+/** Does nothing but stop waiting. */
+class PingCancellation extends Cancellation {
+  readonly #reply: Reply
+
+  constructor(signal: AbortSignal | undefined, reply: Reply) {
+    super(signal)
+    this.#reply = reply
+  }
+
+  protected cancel(): void {
+    forget(this.#reply)
+    this.#reply.settle(this.#reply)
+  }
+}
+
+/**
+ * A container that is there already when a program comes: a process that waits as pid 1 of its own namespaces, and starts
+ * programs on request.
+ *
+ * One container is one trust domain. Runs may overlap in it, and runs that must not see each other belong in different
+ * containers. Paths are the container's; relative ones start at `workDir`.
+ *
+ * Every method rejects with `ERR_HOTCELL_CLOSED` after `destroy()`, and with `ERR_HOTCELL_CONTAINER_LOST` when the container
+ * went away by itself, also while it waits.
+ *
+ * @example
+ * ```ts
+ * await using master = await Master.create()
+ * await master.copyIn(Buffer.from('print(6 * 7)'), 'answer.py')
+ * const { status, stdout } = await master.run('python3', ['answer.py'])
+ * ```
+ */
+export class Master implements AsyncDisposable {
+  /** The pid of the container's init, as the host sees it. */
+  readonly pid: number
+  /** Resolves when the container is gone, for whatever reason, and every process in it is dead. Never rejects. */
+  readonly closed: Promise<void>
+  readonly #container: Container
+  readonly #closed: Reply
+  readonly #outputBytes: number
+
+  private constructor(container: Container, pid: number, closed: Reply, outputBytes: number) {
+    this.#container = container
+    this.pid = pid
+    this.#closed = closed
+    this.closed = closed.settled.then(() => undefined)
+    this.#outputBytes = outputBytes
+  }
+
+  /**
+   * Makes a container. When the signal is aborted, what was made is destroyed before the promise rejects.
+   *
+   * @throws {HotcellError} `ERR_HOTCELL_UNSUPPORTED_PLATFORM`; `ERR_HOTCELL_UNSUPPORTED` for what this version or this
+   * kernel does not do; the kernel's code for a step that failed, with the path concerned
+   * @throws {TypeError} (or RangeError) for an option that is not understood
+   * @see namespaces(7), pivot_root(2)
+   */
+  static async create(options?: MasterOptions): Promise<Master> {
+    const { setup, signal, outputBytes } = planContainer(options)
+    refuseAborted(signal)
+    // Before anything is pending, and as an error of its own.
+    binding()
+    const container = launch(setup)
+    const created = expect(container.id)
+    const closed = watch(container.closedId)
+    const cancellation = new CreateCancellation(signal, container)
+    await created.settled
+    cancellation.stop()
+    if (created.error === undefined && !cancellation.aborted) {
+      return new Master(container, created.pid, closed, outputBytes)
+    }
+    if (created.error === undefined) {
+      keepAlive(closed)
+      await closed.settled
+    } else {
+      forget(closed)
+    }
+    cancellation.check()
+    throw failure(created.error ?? { kind: 'closed' })
+  }
+
+  /** Asks init for a sign of life. A run that goes on does not delay it. An aborted signal only ends the waiting. */
+  async ping(options?: Cancellable): Promise<void> {
+    const signal = cancellableSignal(options)
+    refuseAborted(signal)
+    const reply = expect(this.#container.ping())
+    const cancellation = new PingCancellation(signal, reply)
+    await reply.settled
+    cancellation.stop()
+    cancellation.check()
+    done(reply)
+  }
+
+  /**
+   * Copies into a file, making missing parent directories and replacing what is there, atomically. When it fails or is
+   * aborted, what was there is unchanged, and a source that is a stream is destroyed.
+   *
+   * The file belongs to the user that programs run as.
+   *
+   * @throws {HotcellError} the kernel's code; its message says whether the path is the host's or the container's. `ENOSPC`:
+   * the tmpfs is full
+   */
+  async copyIn(source: CopySource, path: ContainerPath, options?: CopyInOptions): Promise<void> {
+    await copyIn(this.#container, source, path, options)
+  }
+
+  /**
+   * Reads a regular file. The last part of the path may not be a symbolic link.
+   *
+   * @throws {HotcellError} `ENOENT`, `EISDIR`, `ELOOP`, …; `ERR_HOTCELL_TOO_LARGE` beyond `maxBytes`
+   */
+  async copyOut(path: ContainerPath, options?: CopyOutOptions): Promise<Buffer> {
+    return await copyOut(this.#container, path, options)
+  }
+
+  /**
+   * Opens a regular file as `fs.open` does. No parents are made. The last part of the path may not be a symbolic link.
+   *
+   * @param flags as for `fs.open`: `'r'`, `'w+'`, `'ax'`, …, or `O_…` bits of open(2)
+   * @param mode permission bits of a file that is made, exactly (no umask applies)
+   * @throws {HotcellError} the kernel's code
+   */
+  async open(
+    path: ContainerPath,
+    flags: string | number = 'r',
+    mode: number = DEFAULT_FILE_MODE,
+  ): Promise<SandboxFile> {
+    const target = containerPath('path', path)
+    const reply = await expect(this.#container.open(target, openFlags(flags), fileMode('mode', mode))).settled
+    done(reply)
+    return new SandboxFile(reply.fd, display(target))
+  }
+
+  /**
+   * Makes a symbolic link, and missing parents. The target is neither checked nor resolved; symlink(2).
+   *
+   * @throws {HotcellError} `EEXIST` if there is something at `path`
+   */
+  async symlink(target: ContainerPath, path: ContainerPath): Promise<void> {
+    const says = bytes('target', target)
+    done(await expect(this.#container.symlink(says, containerPath('path', path))).settled)
+  }
+
+  /**
+   * Deletes a file or an empty directory, with `recursive` also a full one. Symbolic links are not followed.
+   *
+   * @throws {HotcellError} `ENOENT` (not with `recursive`), `ENOTEMPTY`, `EROFS`, `EBUSY` for a mount point
+   */
+  async delete(path: ContainerPath, options: DeleteOptions = {}): Promise<void> {
+    checkNames(options, allowedDelete)
+    const recursive = flag('recursive', options.recursive, false)
+    done(await expect(this.#container.delete(containerPath('path', path), recursive)).settled)
+  }
+
+  /**
+   * Kills every run, and leaves nothing of what runs can leave behind: /w and /tmp (and every other tmpfs) are empty
+   * again, so are /dev/shm, System V IPC and message queues. Takes as long for 100,000 files as for none.
+   *
+   * It cannot stop half way: when the signal is aborted, the promise rejects once the reset is done.
+   */
+  async reset(options?: Cancellable): Promise<void> {
+    const signal = cancellableSignal(options)
+    refuseAborted(signal)
+    const reply = expect(this.#container.reset())
+    await reply.settled
+    if (signal?.aborted) throw new AbortError(signal)
+    done(reply)
+  }
+
+  /**
+   * Executes a program on descriptors of the caller's, and waits for its end; execve(2).
+   *
+   * When the signal is aborted, the run is killed, and the promise rejects when all its processes are dead, with what they
+   * used as `error.result`.
+   *
+   * @throws {HotcellError} `ENOENT`, `EACCES`, `ENOEXEC`, `E2BIG`, `ETXTBSY`, …: it could not be started; `EBADF`: no such
+   * descriptor; `EPERM`, `EINVAL`: no such limit
+   */
+  async execve(param: ExecveParam, options?: Cancellable): Promise<TraceResult> {
+    return await execve(this.#container, param, options)
+  }
+
+  /**
+   * Starts a program with pipes, and returns at once. Wrong options throw; whatever else fails, the execution tells.
+   *
+   * @param file with a slash a path, without one looked up in the `PATH` of the run's own environment
+   * @param args without the program's own name
+   */
+  spawn<E extends Encoding = 'utf8'>(
+    file: ContainerPath,
+    args: readonly ContainerPath[] = [],
+    options: SpawnOptions<E> = {},
+  ): Execution<E> {
+    const { pipes, ...command } = encodeSpawn(file, args, options, this.#outputBytes)
+    return new Execution<E>(this.#container, command, pipes)
+  }
+
+  /**
+   * Runs a program to its end and collects its output: files in, program, files out.
+   *
+   * @param file with a slash a path, without one looked up in the `PATH` of the run's own environment
+   * @param args without the program's own name
+   * @throws {HotcellError} as `execve`, `copyIn` and `copyOut`; with `error.result` if the program has run
+   */
+  async run<E extends Encoding = 'utf8'>(
+    file: ContainerPath,
+    args: readonly ContainerPath[] = [],
+    options: RunOptions<E> = {},
+  ): Promise<RunResult<OutputOf<E>>> {
+    return (await run(this.#container, file, args, options, this.#outputBytes)) as RunResult<OutputOf<E>>
+  }
+
+  /** Kills the container. Every process in it is dead when the promise resolves. Idempotent; never rejects. */
+  destroy(): Promise<void> {
+    this.#container.destroy()
+    keepAlive(this.#closed)
+    return this.closed
+  }
+
+  /** The same, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.destroy()
+  }
+}
+
+function done(reply: Reply): void {
+  if (reply.error !== undefined) throw failure(reply.error)
+}

@@ -1,0 +1,74 @@
+import { invalidType, unknownName, unsupported } from './invalid.js'
+
+/**
+ * The names that an options object may have.
+ *
+ * `later` are those of the design that this version does not do: they are refused by name, never silently accepted, for a
+ * wall that somebody believes in must be there.
+ */
+export interface Names {
+  /** Of the object as a whole, for messages: `'options'`, `'param'`, `'limits'`. */
+  readonly of: string
+  readonly known: ReadonlySet<string>
+  readonly later: ReadonlySet<string>
+}
+
+/** Declares them; the record's type keeps them equal to those of the interface `T`. */
+export function names<T extends object>(
+  of: string,
+  known: Record<keyof T & string, true>,
+  later: readonly string[] = [],
+): Names {
+  return { of, known: new Set(Object.keys(known)), later: new Set(later) }
+}
+
+/** Checks that `options` is an object with none but these names. */
+export function checkNames(options: unknown, allowed: Names): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw invalidType(allowed.of, 'an object', options)
+  }
+  for (const name in options) {
+    if (!allowed.known.has(name)) refuse(options as Record<string, unknown>, name, allowed)
+  }
+}
+
+function refuse(options: Record<string, unknown>, name: string, allowed: Names): void {
+  const value = options[name]
+  if (allowed.later.has(name)) {
+    if (value === undefined || value === false) return
+    throw unsupported(full(allowed, name), 'Leave it out')
+  }
+  throw unknownName(full(allowed, name), nearest(name, allowed.known), allowed.known)
+}
+
+function full(allowed: Names, name: string): string {
+  return allowed.of === 'options' || allowed.of === 'param' ? name : `${allowed.of}.${name}`
+}
+
+/** The known name that a slip of the keyboard could have meant: at most a third of its letters differ. */
+function nearest(name: string, known: Iterable<string>): string | undefined {
+  let best: string | undefined
+  let least = Infinity
+  for (const candidate of known) {
+    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase())
+    if (distance < least && distance <= Math.max(1, Math.floor(candidate.length / 3))) {
+      best = candidate
+      least = distance
+    }
+  }
+  return best
+}
+
+/** Levenshtein's distance, by rows. */
+function editDistance(from: string, to: string): number {
+  let above = Array.from({ length: to.length + 1 }, (_, column) => column)
+  for (let row = 1; row <= from.length; row++) {
+    const current = [row]
+    for (let column = 1; column <= to.length; column++) {
+      const replaced = (above[column - 1] as number) + (from[row - 1] === to[column - 1] ? 0 : 1)
+      current.push(Math.min(replaced, (above[column] as number) + 1, (current[column - 1] as number) + 1))
+    }
+    above = current
+  }
+  return above[to.length] as number
+}

@@ -1,0 +1,150 @@
+import type { Readable } from 'node:stream'
+import type { Bytes } from '../binding.js'
+import type { CopySource } from '../copy-source.js'
+import { encodeEnv, encodeStrings, type EnvInput } from '../env.js'
+import { abortSignal, type Cancellable } from './cancellable.js'
+import { refuseSeccomp } from './execve-param.js'
+import { invalidType } from './invalid.js'
+import { outputLimitBytes, type Limits } from './limits.js'
+import { checkNames, names } from './names.js'
+import { bytes, containerPath, list, oneOf, type ContainerPath } from './primitives.js'
+import { encodeRLimits, type RLimit } from './rlimits.js'
+
+/** How collected output is given: as strings, decoded as UTF-8, or as Buffers. */
+export type Encoding = 'utf8' | 'buffer'
+
+/** What output is in that encoding. */
+export type OutputOf<E extends Encoding> = E extends 'buffer' ? Buffer : string
+
+/** What `run()` and `spawn()` have in common. */
+interface CommonOptions<E extends Encoding> extends Cancellable {
+  /** The whole environment; it takes the place of the container's. @default the container's */
+  env?: EnvInput | undefined
+  /** The working directory; a relative path starts at `workDir`. @default `workDir` */
+  cwd?: ContainerPath | undefined
+  /** Resource limits, set in this order. @default those of the container */
+  rlimits?: readonly RLimit[] | undefined
+  /** @default `limits` of the container */
+  limits?: Limits | undefined
+  /** `'utf8'`: invalid bytes become U+FFFD. @default 'utf8' */
+  encoding?: E | undefined
+}
+
+/** Options of `run()`. */
+export interface RunOptions<E extends Encoding = Encoding> extends CommonOptions<E> {
+  /**
+   * Standard input. A stream is read as fast as the program reads, destroyed when the run is over, and its failure kills
+   * the run. @default empty
+   */
+  input?: string | Uint8Array | Readable | ReadableStream<Uint8Array> | AsyncIterable<string | Uint8Array> | undefined
+  /** Copied in first, one after the other, as by `copyIn`: container path to source. @default none */
+  files?: Readonly<Record<string, CopySource>> | undefined
+  /**
+   * Container paths of files to copy out afterwards, however the run ended, each up to 64 MiB. One that does not exist is
+   * absent from the result; any other failure rejects with the run's result as `error.result`. @default none
+   */
+  collect?: readonly string[] | undefined
+}
+
+/** Where a standard stream of `spawn()` leads: to a pipe, or to /dev/null. */
+export type StreamOption = 'pipe' | 'ignore'
+
+/** Options of `spawn()`. */
+export interface SpawnOptions<E extends Encoding = Encoding> extends CommonOptions<E> {
+  /** @default 'pipe' */
+  stdin?: StreamOption | undefined
+  /** @default 'pipe' */
+  stdout?: StreamOption | undefined
+  /** @default 'pipe' */
+  stderr?: StreamOption | undefined
+}
+
+const common = { signal: true, env: true, cwd: true, rlimits: true, limits: true, encoding: true } as const
+const later = ['landlock', 'trace', 'tty', 'cgroup']
+const allowedRun = withSeccomp(
+  names<RunOptions>('options', { ...common, input: true, files: true, collect: true }, later),
+)
+const allowedSpawn = withSeccomp(
+  names<SpawnOptions>('options', { ...common, stdin: true, stdout: true, stderr: true }, later),
+)
+
+function withSeccomp<T extends { known: ReadonlySet<string> }>(allowed: T): T {
+  return { ...allowed, known: new Set([...allowed.known, 'seccomp']) }
+}
+
+/** What `run()` and `spawn()` give to native. */
+export interface Command {
+  args: Bytes
+  env: Bytes | null
+  cwd: Bytes | null
+  rlimits: number[] | null
+  outputBytes: number
+  encoding: Encoding
+  signal: AbortSignal | undefined
+}
+
+/** Which standard streams are pipes: the bits of native `spawn`. */
+export const PIPE_STDIN = 1
+export const PIPE_STDOUT = 2
+export const PIPE_STDERR = 4
+
+/** Checks a spawn. */
+export function encodeSpawn(
+  file: ContainerPath,
+  args: readonly ContainerPath[],
+  options: SpawnOptions,
+  outputBytes: number,
+): Command & { pipes: number } {
+  checkNames(options, allowedSpawn)
+  const pipes =
+    pipe('stdin', options.stdin, PIPE_STDIN) |
+    pipe('stdout', options.stdout, PIPE_STDOUT) |
+    pipe('stderr', options.stderr, PIPE_STDERR)
+  return { ...encodeCommand(file, args, options, outputBytes), pipes }
+}
+
+function pipe(name: string, value: unknown, bit: number): number {
+  return oneOf(name, value ?? 'pipe', ['pipe', 'ignore']) === 'pipe' ? bit : 0
+}
+
+/** Checks a run. */
+export function encodeRun(
+  file: ContainerPath,
+  args: readonly ContainerPath[],
+  options: RunOptions,
+  outputBytes: number,
+): Command {
+  checkNames(options, allowedRun)
+  const { files, collect } = options
+  if (files !== undefined) {
+    if (typeof files !== 'object' || files === null || Array.isArray(files))
+      throw invalidType('files', 'an object', files)
+    for (const path of Object.keys(files)) containerPath('files', path)
+  }
+  if (collect !== undefined) list('collect', collect).forEach((path, index) => collected(`collect[${index}]`, path))
+  return encodeCommand(file, args, options, outputBytes)
+}
+
+function collected(name: string, path: unknown): void {
+  if (typeof path !== 'string') throw invalidType(name, 'a string', path)
+  containerPath(name, path)
+}
+
+function encodeCommand(
+  file: ContainerPath,
+  args: readonly ContainerPath[],
+  options: CommonOptions<Encoding>,
+  outputBytes: number,
+): Command {
+  refuseSeccomp((options as { seccomp?: unknown }).seccomp)
+  bytes('file', file)
+  return {
+    args: encodeStrings('args', [file, ...(list('args', args) as ContainerPath[])]),
+    env: options.env === undefined ? null : encodeEnv(options.env),
+    cwd: options.cwd === undefined ? null : containerPath('cwd', options.cwd),
+    rlimits: encodeRLimits(options.rlimits),
+    outputBytes: outputLimitBytes(options.limits, outputBytes),
+    encoding: options.encoding === undefined ? 'utf8' : oneOf('encoding', options.encoding, ['utf8', 'buffer']),
+    signal: abortSignal(options.signal),
+  }
+}

@@ -1,0 +1,126 @@
+import { signalName } from './signals.js'
+
+/** What a run used. Times are milliseconds with microsecond resolution, sizes are bytes. */
+export interface Usage {
+  /** CPU time in user mode. */
+  userTimeMs: number
+  /** CPU time in the kernel. */
+  systemTimeMs: number
+  /** The sum of both. */
+  cpuTimeMs: number
+  /** From the start of the fork to the end of the main process (`CLOCK_MONOTONIC`). */
+  wallTimeMs: number
+  /**
+   * The largest resident set of any one process of the run (`ru_maxrss`, getrusage(2)). The kernel counts the moment
+   * between fork and exec in, so it is never below the few hundred kilobytes of the container's init.
+   */
+  memoryBytes: number
+  /** What of `wallTimeMs` passed before the program's first instruction; 0 for a run with a `syncFunc`. */
+  setupTimeMs: number
+  /**
+   * Where the figures come from. `'rusage'`: from wait4(2), so they cover the main process and each descendant that was
+   * waited for, while one that was left behind is not counted. `'cgroup'`: every process.
+   */
+  accounting: 'cgroup' | 'rusage'
+}
+
+/** What a program tried to do with a file. */
+export type FileOperation = 'read' | 'write' | 'stat' | 'execute'
+
+/**
+ * How a run ended, told apart by `status`.
+ *
+ * | status | means |
+ * |---|---|
+ * | `ok` | exit code 0 |
+ * | `nonzero-exit` | any other exit code |
+ * | `signaled` | ended by this signal, for no reason of ours |
+ * | `time-limit` | `RLIMIT_CPU` (SIGXCPU), or a limit on time |
+ * | `memory-limit` | a limit on memory |
+ * | `output-limit` | `limits.outputBytes`, or `RLIMIT_FSIZE` (SIGXFSZ) as `file-size` |
+ * | `disallowed-syscall` | a seccomp filter killed it (SIGSYS); `syscall` is `'unknown'` where the kernel does not say |
+ * | `disallowed-file` | file tracing refused it |
+ *
+ * A program that could not be started has no result: that is a rejected promise.
+ */
+export type TraceResult = Usage &
+  (
+    | { status: 'ok'; exitCode: 0 }
+    | { status: 'nonzero-exit'; exitCode: number }
+    | { status: 'signaled'; signal: NodeJS.Signals }
+    | { status: 'time-limit'; limit: 'cpu' | 'wall' }
+    | { status: 'memory-limit' }
+    | { status: 'output-limit'; limit: 'stdout' | 'stderr' | 'file-size' }
+    | { status: 'disallowed-syscall'; syscall: string }
+    | { status: 'disallowed-file'; path: string; operation: FileOperation }
+  )
+
+/** How a run ended, and what was collected from it. */
+export type RunResult<Output extends string | Buffer = string | Buffer> = TraceResult & {
+  /** What it wrote to descriptor 1; cut at `limits.outputBytes`. */
+  stdout: Output
+  /** What it wrote to descriptor 2; cut at `limits.outputBytes`. */
+  stderr: Output
+  /** The files named by `collect`, by the names given there. A file that does not exist is absent. */
+  files: Record<string, Buffer>
+}
+
+/** The verdicts of a RESULT row. */
+const EXITED = 0
+const SIGNALED = 1
+const CPU_TIME_LIMIT = 2
+const FILE_SIZE_LIMIT = 3
+const DISALLOWED_SYSCALL = 4
+const STDOUT_LIMIT = 5
+const STDERR_LIMIT = 6
+
+/** Reads a result off the seven doubles that begin at `at`. */
+export function traceResult(rows: Float64Array, at: number): TraceResult {
+  const detail = rows[at + 1] as number
+  const userUs = rows[at + 2] as number
+  const systemUs = rows[at + 3] as number
+  const usage: Usage = {
+    userTimeMs: userUs / 1000,
+    systemTimeMs: systemUs / 1000,
+    cpuTimeMs: (userUs + systemUs) / 1000,
+    wallTimeMs: (rows[at + 4] as number) / 1000,
+    memoryBytes: rows[at + 5] as number,
+    setupTimeMs: (rows[at + 6] as number) / 1000,
+    accounting: 'rusage',
+  }
+  switch (rows[at]) {
+    case EXITED:
+      return detail === 0
+        ? { status: 'ok', exitCode: 0, ...usage }
+        : { status: 'nonzero-exit', exitCode: detail, ...usage }
+    case CPU_TIME_LIMIT:
+      return { status: 'time-limit', limit: 'cpu', ...usage }
+    case FILE_SIZE_LIMIT:
+      return { status: 'output-limit', limit: 'file-size', ...usage }
+    case DISALLOWED_SYSCALL:
+      return { status: 'disallowed-syscall', syscall: 'unknown', ...usage }
+    case STDOUT_LIMIT:
+      return { status: 'output-limit', limit: 'stdout', ...usage }
+    case STDERR_LIMIT:
+      return { status: 'output-limit', limit: 'stderr', ...usage }
+    case SIGNALED:
+    default:
+      return { status: 'signaled', signal: signalName(detail), ...usage }
+  }
+}
+
+/** The same run judged anew: what it used stays. */
+export function outputLimit(result: TraceResult, limit: 'stdout' | 'stderr'): TraceResult {
+  const { userTimeMs, systemTimeMs, cpuTimeMs, wallTimeMs, memoryBytes, setupTimeMs, accounting } = result
+  return {
+    status: 'output-limit',
+    limit,
+    userTimeMs,
+    systemTimeMs,
+    cpuTimeMs,
+    wallTimeMs,
+    memoryBytes,
+    setupTimeMs,
+    accounting,
+  }
+}
