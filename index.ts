@@ -19,6 +19,7 @@ export { defaultMaskedPaths, type MasterOptions } from './src/options/master-opt
 export type { ContainerPath } from './src/options/primitives.js'
 export type { RLimit } from './src/options/rlimits.js'
 export type { Encoding, OutputOf, RunOptions, SpawnOptions, StreamOption } from './src/options/run-options.js'
+export type { SeccompInput } from './src/options/seccomp.js'
 export { probe, type HostFeature, type HostSupport } from './src/probe.js'
 export type { FileOperation, RunResult, TraceResult, Usage } from './src/result.js'
 export type { SandboxFile, SandboxStreamOptions } from './src/sandbox-file.js'

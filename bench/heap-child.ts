@@ -4,10 +4,12 @@ import { Master } from 'hotcell'
 import { spawnOnHost } from './context.js'
 import { timed } from './sample.js'
 
-/** Arrays of doubles, 1 MB each: V8 keeps them in its own heap, and `fill` touches every page. */
-const ballast: number[][] = []
+/** Small objects, as a server has them: V8 keeps them in pages of 256 kB, each of which is a mapping of its own. */
+const ballast: object[] = []
 const wanted = Number(process.argv[2]) * 1024 * 1024
-while (process.memoryUsage().heapUsed < wanted) ballast.push(Array.from<number>({ length: 131_072 }).fill(1.5))
+while (process.memoryUsage().heapUsed < wanted) {
+  for (let i = 0; i < 1000; i++) ballast.push(Array.from({ length: 30 }, (_, id) => ({ id, name: `${i} ${id}` })))
+}
 
 const master = await Master.create()
 

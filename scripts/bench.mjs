@@ -27,9 +27,9 @@ async function compileStatic(name) {
 
 try {
   await ensureBuilt()
-  await step('building the floor', (show) =>
-    command('cargo', ['build', '--release', '--package', 'hotcell-bench-floor'], { cwd: root, show }),
-  )
+  await step('building the floor', async (show) => {
+    await command('cargo', ['build', '--release', '--package', 'hotcell-bench-floor'], { cwd: root, show })
+  })
   mkdirSync(built, { recursive: true })
   for (const name of ['static', 'make-files']) await compileStatic(name)
   process.exitCode = await foreground(

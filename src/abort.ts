@@ -5,10 +5,10 @@ import type { Usage } from './result.js'
  * `error.name === 'AbortError'` or `error.code === 'ABORT_ERR'`.
  */
 export class AbortError extends Error {
-  override readonly name = 'AbortError'
-  readonly code = 'ABORT_ERR'
+  override readonly name = 'AbortError' as const
+  readonly code = 'ABORT_ERR' as const
   /** What an aborted run had used when it was dead; absent if nothing was executed. */
-  readonly result?: Usage
+  declare readonly result?: Usage
 
   /** @internal */
   constructor(signal: AbortSignal, result?: Usage) {

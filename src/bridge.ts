@@ -38,6 +38,8 @@ export const FLAG_STARTED = 2
 /** What became of one request. */
 export class Reply {
   readonly id: number
+  /** Kept from being collected meanwhile: native kills a container that nobody has any more. */
+  readonly container: Container | undefined
   /** Whether it keeps the event loop alive. */
   counted: boolean
   /** Why it failed, if it did. */
@@ -56,9 +58,10 @@ export class Reply {
   readonly settled: Promise<Reply>
   announce: ((pid: number) => void) | undefined = undefined
 
-  constructor(id: number, counted: boolean) {
+  constructor(id: number, container: Container | undefined) {
     this.id = id
-    this.counted = counted
+    this.container = container
+    this.counted = container !== undefined
     this.settled = new Promise((resolve) => {
       this.settle = resolve
     })
@@ -87,10 +90,10 @@ class Bridge {
     return this.#native.launch(setup)
   }
 
-  expect(id: number, counted: boolean): Reply {
-    const reply = new Reply(id, counted)
+  expect(id: number, container: Container | undefined): Reply {
+    const reply = new Reply(id, container)
     this.#pending.set(id, reply)
-    if (counted) this.#count()
+    if (reply.counted) this.#count()
     return reply
   }
 
@@ -168,14 +171,17 @@ export function launch(setup: SetupInput): Container {
   return current.launch(setup)
 }
 
-/** The reply to the request with this id, keeping the event loop alive until it is there. To be called at once. */
-export function expect(id: number): Reply {
-  return (current as Bridge).expect(id, true)
+/**
+ * The reply to the request with this id, keeping the event loop and the container alive until it is there. To be called at
+ * once.
+ */
+export function expect(container: Container, id: number): Reply {
+  return (current as Bridge).expect(id, container)
 }
 
-/** The same without keeping the event loop alive. */
+/** The same without keeping anything alive. */
 export function watch(id: number): Reply {
-  return (current as Bridge).expect(id, false)
+  return (current as Bridge).expect(id, undefined)
 }
 
 /** Makes a watched reply keep the event loop alive. */

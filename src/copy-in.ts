@@ -76,7 +76,7 @@ async function replace(
   content: Content,
   cancellation: CopyCancellation,
 ): Promise<void> {
-  const { error, fd, ticket } = await expect(container.replace(path, mode)).settled
+  const { error, fd, ticket } = await expect(container, container.replace(path, mode)).settled
   if (error !== undefined) {
     cancellation.check()
     throw failure(error)
@@ -90,10 +90,10 @@ async function replace(
     close(fd, path)
   } catch (cause) {
     if (open) discardFd(fd)
-    await expect(container.discard(ticket)).settled
+    await expect(container, container.discard(ticket)).settled
     throw cause
   }
-  const committed = await expect(container.commit(ticket)).settled
+  const committed = await expect(container, container.commit(ticket)).settled
   // An abort during the commit came too late: the file is there.
   if (committed.error !== undefined) throw failure(committed.error)
 }

@@ -36,7 +36,7 @@ export async function copyOut(
 
   const checkpoint = new Checkpoint(signal)
   try {
-    const { error, fd } = await expect(container.open(source, constants.O_RDONLY, 0)).settled
+    const { error, fd } = await expect(container, container.open(source, constants.O_RDONLY, 0)).settled
     try {
       checkpoint.check()
       if (error !== undefined) throw failure(error)

@@ -17,6 +17,8 @@ const HIDDEN_PROC =
   "The kernel refuses a new /proc where the outer one has masked parts, as in Docker. Use proc: 'none', or start the outer " +
   'container with --security-opt systempaths=unconfined (Podman: --security-opt unmask=ALL)'
 
+const MISSING_SOURCE = 'Create the source on the host, correct the mount, or give it optional: true'
+
 const TOO_MANY_LINKS =
   'Paths are resolved inside of the container, and neither its symbolic links nor ".." may lead out of it or through ' +
   "/proc's magic links, nor may the last part be a symbolic link"
@@ -43,9 +45,14 @@ const cures: Record<string, string> = {
   'MakePrivate:EPERM': USER_NAMESPACES,
   'MakePrivate:EACCES': USER_NAMESPACES,
   'MakeRoot:EPERM': USER_NAMESPACES,
+  'MakeRoot:ENOENT': "The container's root (root) must be an existing directory of the host, or be left out",
+  'MakeRoot:ENOTDIR': "The container's root (root) must be an existing directory of the host, or be left out",
   'MakeProc:EPERM': HIDDEN_PROC,
   'MakeProc:EACCES': HIDDEN_PROC,
-  'OpenTree:ENOENT': 'Create the source on the host, correct the mount, or give it optional: true',
+  'ReadLink:ENOENT': MISSING_SOURCE,
+  'ReadLink:ENOTDIR': MISSING_SOURCE,
+  'OpenTree:ENOENT': MISSING_SOURCE,
+  'OpenTree:ENOTDIR': MISSING_SOURCE,
   'OpenTree:EACCES': 'The source must be readable for the user that runs this process',
   'OpenTree:ENOSYS': 'Mounts need Linux 5.12 or later; see probe()',
   'SetMountAttributes:ENOSYS': 'Mounts need Linux 5.12 or later; see probe()',
@@ -65,6 +72,7 @@ const cures: Record<string, string> = {
   CheckFileType: 'Only regular files can be opened from outside',
   'Unlink:ENOTEMPTY': 'Give recursive: true to delete what is in it',
   'Unlink:EISDIR': 'Give recursive: true to delete a directory',
+  'Unlink:EROFS': 'What is mounted read-only cannot be deleted, nor can a mount point; reset() empties /w and /tmp',
   'Unlink:EBUSY': 'Something is mounted there; reset() empties /w and /tmp',
   'Symlink:EEXIST': 'Delete what stands there first',
   'RenameFile:EISDIR': 'A directory stands at that path: delete it first',
@@ -85,6 +93,7 @@ const cures: Record<string, string> = {
   'Execve:ENOMEM': 'There is too little memory, or RLIMIT_AS or RLIMIT_DATA is too small for the program to be loaded',
   'Execve:ELOOP': 'Too many symbolic links, or an interpreter that is a script that is a script',
   'Execve:EINVAL': 'The file is no valid ELF program for this kernel',
+  'Execve:EBADF': 'execFile is not an open descriptor of this process; keep it open until the promise settles',
   'CheckArguments:E2BIG':
     'Arguments and environment together are larger than 16 MiB: pass the data by standard input or by a file',
   'Chdir:ENOENT': 'The working directory (cwd) does not exist in the container',

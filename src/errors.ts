@@ -54,13 +54,13 @@ export class HotcellError extends Error {
   /** The kernel's word (`'ENOENT'`, errno(3)) where a system call failed, else one of hotcell's own. */
   readonly code: HotcellErrorCode | (string & {})
   /** The kernel's number, negative as Node has it (`util.getSystemErrorName(errno)`). */
-  readonly errno?: number
+  declare readonly errno?: number
   /** The system call that failed, as its man page spells it. */
-  readonly syscall?: string
+  declare readonly syscall?: string
   /** The path or name concerned: the container's, unless the message says that it is the host's. */
-  readonly path?: string
+  declare readonly path?: string
   /** What the run had used, if there was one. */
-  readonly result?: Usage
+  declare readonly result?: Usage
 
   /** @internal */
   constructor(code: HotcellErrorCode | (string & {}), message: string, details: HotcellErrorDetails = {}) {
@@ -73,6 +73,9 @@ export class HotcellError extends Error {
   }
 }
 
+/** How much of a path is in a message. */
+const QUOTED_MAX = 256
+
 /** The error for what native reported. */
 export function failure(data: ErrorData): HotcellError {
   const { syscall, errno: number, path: subject } = data
@@ -80,25 +83,25 @@ export function failure(data: ErrorData): HotcellError {
   const errno = number === undefined || number === null ? undefined : -number
   if (data.kind === 'failure' && errno !== undefined) {
     const { code, description } = systemError(-errno)
-    const what = `cannot ${data.doing ?? 'do it'}${place(data)}${path === undefined ? '' : ` '${path}'`}`
+    const what = `cannot ${data.doing ?? 'do it'}${place(data)}${quoted(path)}`
     const message = sentences(`${code}: ${what}: ${description}`, cure(data.step ?? '', code))
     return new HotcellError(code, message, { errno, syscall, path })
   }
   const [code, said] = conditions[data.kind === 'failure' ? 'protocol' : data.kind]
-  const because = errno === undefined ? '' : ` (${systemError(-errno).code}: ${systemError(-errno).description})`
-  const message = sentences(`${said}${data.detail ? `: ${data.detail}` : ''}${because}`, cure(code, ''))
-  return new HotcellError(code, message, { errno, syscall, path })
+  // Native's sentence has the particulars, and the cure where there is one.
+  const what = said ?? (data.detail === undefined ? 'The container failed' : capitalised(data.detail))
+  return new HotcellError(code, sentences(what, cure(code, '')), { errno, syscall, path })
 }
 
 type Condition = Exclude<ErrorData['kind'], 'failure'>
 
-const conditions: Record<Condition, readonly [HotcellErrorCode, string]> = {
+const conditions: Record<Condition, readonly [code: HotcellErrorCode, said?: string]> = {
   closed: ['ERR_HOTCELL_CLOSED', 'The container was destroyed'],
-  lost: ['ERR_HOTCELL_CONTAINER_LOST', 'The container is gone: its init died or its socket closed'],
-  launcher: ['ERR_HOTCELL_LAUNCHER', 'The process that starts containers failed'],
-  protocol: ['ERR_HOTCELL_PROTOCOL', 'The container broke the protocol and was killed'],
-  unsupported: ['ERR_HOTCELL_UNSUPPORTED', 'The kernel lacks what this needs'],
-  timeout: ['ERR_HOTCELL_TIMEOUT', 'The container did not answer in time and was killed'],
+  lost: ['ERR_HOTCELL_CONTAINER_LOST', 'The container is gone: its init ended without being asked to'],
+  launcher: ['ERR_HOTCELL_LAUNCHER'],
+  protocol: ['ERR_HOTCELL_PROTOCOL'],
+  unsupported: ['ERR_HOTCELL_UNSUPPORTED'],
+  timeout: ['ERR_HOTCELL_TIMEOUT'],
 }
 
 /** The error for a failed operation of `node:fs` on this side, with Node's own as its cause. */
@@ -107,7 +110,7 @@ export function hostFailure(doing: string, path: string | undefined, cause: unkn
   const { code, errno, syscall } = cause as NodeJS.ErrnoException
   if (code === undefined || errno === undefined) return cause
   const { description } = systemError(-errno)
-  const what = `cannot ${doing}${path === undefined ? '' : ` '${path}'`}`
+  const what = `cannot ${doing}${quoted(path)}`
   return new HotcellError(code, sentences(`${code}: ${what}: ${description}`, cure(syscall ?? '', code)), {
     errno,
     syscall,
@@ -132,6 +135,16 @@ function place(data: ErrorData): string {
   if (data.step === 'DupDescriptor') return ` (fds[${data.index}])`
   if (data.step === 'SetRlimit') return ` (rlimits[${data.index}])`
   return ''
+}
+
+function capitalised(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
+}
+
+/** A path for a message. `error.path` has all of it. */
+function quoted(path: string | undefined): string {
+  if (path === undefined) return ''
+  return path.length > QUOTED_MAX ? ` '${path.slice(0, QUOTED_MAX)}…'` : ` '${path}'`
 }
 
 function sentences(what: string, remedy: string | undefined): string {

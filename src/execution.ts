@@ -29,9 +29,10 @@ const ignore = (): void => undefined
  * up to `limits.outputBytes`, and standard input is closed then if nobody took it. A stream that is neither taken nor
  * awaited holds the program back once its pipe is full (64 KiB), as with `child_process`.
  *
- * If the run fails (it could not be started, was aborted, or the container went away) then `result` rejects, streams that
- * were taken are destroyed with the same error, and no stream without an `'error'` listener ends the process. When nothing
- * at all was taken or awaited, it is an unhandled rejection: a failure is never silent.
+ * If the run fails (it could not be started, was aborted, or the container went away) then `result` and `started` reject.
+ * Streams that were taken and have not ended yet are destroyed with the same error; a program that could not be started
+ * may look like one without output there, so await the execution as well. No stream without an `'error'` listener ends the
+ * process. When neither a stream nor the result was ever asked for, the failure is an unhandled rejection: never silent.
  */
 export class Execution<E extends Encoding = Encoding> implements PromiseLike<RunResult<OutputOf<E>>> {
   readonly #container: Container
@@ -67,13 +68,13 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       this.#stderr = new Output(-1)
       this.#announced = Promise.resolve(0)
       this.#cancellation = new RunCancellation(undefined, container, 0)
-      this.#ended = this.#report(new AbortError(signal))
+      this.#ended = Promise.resolve(this.#report(new AbortError(signal)))
       return
     }
     const { args, env, cwd, rlimits } = command
     const spawned = container.spawn(args, env, cwd, pipes, rlimits, FLAG_STARTED)
     this.#run = spawned.id
-    this.#reply = expect(spawned.id)
+    this.#reply = expect(container, spawned.id)
     this.#stdin = new Input(spawned.stdin)
     this.#stdout = new Output(spawned.stdout)
     this.#stderr = new Output(spawned.stderr)
@@ -138,6 +139,7 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
   }
 
   /** Awaits {@link result}. */
+  // oxlint-disable-next-line unicorn/no-thenable -- it is the contract that an execution can be awaited
   then<Fulfilled = RunResult<OutputOf<E>>, Rejected = never>(
     onfulfilled?: ((result: RunResult<OutputOf<E>>) => Fulfilled | PromiseLike<Fulfilled>) | null,
     onrejected?: ((reason: unknown) => Rejected | PromiseLike<Rejected>) | null,
@@ -168,7 +170,7 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
     await reply.settled
     this.#over = true
     this.#cancellation.stop()
-    return await this.#report(this.#outcome(reply))
+    return this.#report(this.#outcome(reply))
   }
 
   #outcome(reply: Reply): TraceResult | Error {
@@ -178,7 +180,7 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
     return reply.result as TraceResult
   }
 
-  async #report(outcome: TraceResult | Error): Promise<TraceResult | Error> {
+  #report(outcome: TraceResult | Error): TraceResult | Error {
     if (!(outcome instanceof Error)) {
       this.#stdin.finish()
       this.#stdout.finish()
@@ -188,9 +190,10 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
     this.#stdin.finish(outcome)
     this.#stdout.fail(outcome)
     this.#stderr.fail(outcome)
-    // Later than whatever the caller does right after spawn(), if there is nothing to wait for.
-    await null
-    if (!this.#observed) Promise.reject(outcome)
+    // Later than whatever the caller does right after spawn(), should the failure have come before that.
+    setImmediate(() => {
+      if (!this.#observed) void this.result
+    })
     return outcome
   }
 

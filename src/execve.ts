@@ -33,7 +33,7 @@ export async function execve(
   refuseAborted(signal)
   const flags = syncFunc === undefined ? 0 : FLAG_SYNC
   const run = container.execve(args, env, cwd, fds, execFile, rlimits, flags)
-  const reply = expect(run)
+  const reply = expect(container, run)
   if (signal === undefined && syncFunc === undefined) return ended(await reply.settled)
 
   const cancellation = new RunCancellation(signal, container, run)

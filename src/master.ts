@@ -6,7 +6,7 @@
  * `destroy()` is no leak: native kills the container when the object is collected, or when the process ends in any way.
  */
 import { AbortError, Cancellation, refuseAborted } from './abort.js'
-import { binding, type Container } from './binding.js'
+import type { Container } from './binding.js'
 import { expect, forget, keepAlive, launch, watch, type Reply } from './bridge.js'
 import { copyIn, type CopyInOptions } from './copy-in.js'
 import { copyOut, type CopyOutOptions } from './copy-out.js'
@@ -108,10 +108,8 @@ export class Master implements AsyncDisposable {
   static async create(options?: MasterOptions): Promise<Master> {
     const { setup, signal, outputBytes } = planContainer(options)
     refuseAborted(signal)
-    // Before anything is pending, and as an error of its own.
-    binding()
     const container = launch(setup)
-    const created = expect(container.id)
+    const created = expect(container, container.id)
     const closed = watch(container.closedId)
     const cancellation = new CreateCancellation(signal, container)
     await created.settled
@@ -119,12 +117,9 @@ export class Master implements AsyncDisposable {
     if (created.error === undefined && !cancellation.aborted) {
       return new Master(container, created.pid, closed, outputBytes)
     }
-    if (created.error === undefined) {
-      keepAlive(closed)
-      await closed.settled
-    } else {
-      forget(closed)
-    }
+    container.destroy()
+    keepAlive(closed)
+    await closed.settled
     cancellation.check()
     throw failure(created.error ?? { kind: 'closed' })
   }
@@ -133,7 +128,7 @@ export class Master implements AsyncDisposable {
   async ping(options?: Cancellable): Promise<void> {
     const signal = cancellableSignal(options)
     refuseAborted(signal)
-    const reply = expect(this.#container.ping())
+    const reply = expect(this.#container, this.#container.ping())
     const cancellation = new PingCancellation(signal, reply)
     await reply.settled
     cancellation.stop()
@@ -176,7 +171,8 @@ export class Master implements AsyncDisposable {
     mode: number = DEFAULT_FILE_MODE,
   ): Promise<SandboxFile> {
     const target = containerPath('path', path)
-    const reply = await expect(this.#container.open(target, openFlags(flags), fileMode('mode', mode))).settled
+    const reply = await expect(this.#container, this.#container.open(target, openFlags(flags), fileMode('mode', mode)))
+      .settled
     done(reply)
     return new SandboxFile(reply.fd, display(target))
   }
@@ -188,7 +184,7 @@ export class Master implements AsyncDisposable {
    */
   async symlink(target: ContainerPath, path: ContainerPath): Promise<void> {
     const says = bytes('target', target)
-    done(await expect(this.#container.symlink(says, containerPath('path', path))).settled)
+    done(await expect(this.#container, this.#container.symlink(says, containerPath('path', path))).settled)
   }
 
   /**
@@ -199,7 +195,7 @@ export class Master implements AsyncDisposable {
   async delete(path: ContainerPath, options: DeleteOptions = {}): Promise<void> {
     checkNames(options, allowedDelete)
     const recursive = flag('recursive', options.recursive, false)
-    done(await expect(this.#container.delete(containerPath('path', path), recursive)).settled)
+    done(await expect(this.#container, this.#container.delete(containerPath('path', path), recursive)).settled)
   }
 
   /**
@@ -211,7 +207,7 @@ export class Master implements AsyncDisposable {
   async reset(options?: Cancellable): Promise<void> {
     const signal = cancellableSignal(options)
     refuseAborted(signal)
-    const reply = expect(this.#container.reset())
+    const reply = expect(this.#container, this.#container.reset())
     await reply.settled
     if (signal?.aborted) throw new AbortError(signal)
     done(reply)

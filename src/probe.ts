@@ -1,7 +1,6 @@
 import { release } from 'node:os'
 import { binding, type ProbeFeature } from './binding.js'
 import { HotcellError } from './errors.js'
-import { cure } from './cures.js'
 import { systemError } from './system-error.js'
 
 /** One thing that hotcell needs or uses. */
@@ -11,12 +10,10 @@ export interface HostFeature {
   available: boolean
   /** Whether containers cannot be made without it. */
   required: boolean
-  /** What was found, in words. */
+  /** What it is for, since when kernels have it, and how to get it. */
   detail: string
   /** The kernel's word for why it is absent, where there is one (errno(3)). */
   code?: string
-  /** How to get it, where that is known. */
-  cure?: string
 }
 
 /** What this host allows. */
@@ -28,31 +25,6 @@ export interface HostSupport {
   /** `process.arch`'s word. */
   architecture: string
   features: HostFeature[]
-}
-
-/** Which step of making a container a feature stands for, for the cure of its absence. */
-const steps: Readonly<Record<string, string>> = {
-  'user-namespace': 'CloneContainer',
-  'user-namespace-ranges': 'RunNewIdMap',
-  'network-namespace': 'CloneContainer',
-  'proc-mount': 'MakeProc',
-  clone3: 'CloneContainer',
-  'mount-api': 'OpenTree',
-}
-
-const cures: Readonly<Record<string, string>> = {
-  root: 'Run as root to have containers without user namespaces; with them it is not needed',
-  'user-namespace-ranges':
-    'Install newuidmap and newgidmap (package uidmap), and give this user ranges in /etc/subuid and /etc/subgid',
-  openat2: 'Linux 5.6 or later, and no outer seccomp filter that hides it',
-  close_range: 'Linux 5.9 or later, and no outer seccomp filter that hides it',
-  clone3: 'Linux 5.5 or later, and no outer seccomp filter that hides it (Docker: --security-opt seccomp=unconfined)',
-  'mount-api': 'Linux 5.12 or later, and no outer seccomp filter that hides it',
-  pidfd: 'Linux 5.4 or later',
-  'memfd-exec': 'The sysctl vm.memfd_noexec must not be 2',
-  landlock: "Linux 5.13 or later, with landlock in the kernel's list of security modules (lsm=)",
-  'cgroup-v1': 'Not needed where there is cgroup-v2',
-  'cgroup-v2': 'Mount it, and delegate a group to this user (systemd: Delegate=yes)',
 }
 
 /**
@@ -80,9 +52,6 @@ export async function probe(): Promise<HostSupport> {
 function describe({ name, available, required, detail, errno }: ProbeFeature): HostFeature {
   const feature: HostFeature = { name, available, required, detail }
   if (available) return feature
-  const code = errno > 0 ? systemError(errno).code : undefined
-  if (code !== undefined) feature.code = code
-  const remedy = cure(steps[name] ?? '', code ?? '') ?? cures[name]
-  if (remedy !== undefined) feature.cure = remedy
+  if (errno > 0) feature.code = systemError(errno).code
   return feature
 }

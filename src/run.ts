@@ -67,7 +67,7 @@ function isStream(input: Uint8Array | null | StreamInput): input is StreamInput 
 async function runCollected(container: Container, command: Command, input: Uint8Array | null): Promise<RunResult> {
   const { args, env, cwd, rlimits, outputBytes, encoding, signal } = command
   const id = container.run(args, env, cwd, input, outputBytes, rlimits, 0)
-  const reply = expect(id)
+  const reply = expect(container, id)
   if (signal === undefined) {
     await reply.settled
   } else {

@@ -159,18 +159,13 @@ export class SandboxFile implements AsyncDisposable {
   /** A stream of what is read; its end or failure closes the file, unless `autoClose: false`. */
   createReadStream(options: SandboxStreamOptions = {}): ReadStream {
     this.#checkOpen('read')
-    // A descriptor together with functions of one's own is documented and works; the types know it for paths only.
-    return createReadStream('', { ...defined(options), fd: this.fd, fs: this.#functions() } as Parameters<
-      typeof createReadStream
-    >[1])
+    return createReadStream('', this.#streamOptions(options))
   }
 
   /** A stream that writes; its end or failure closes the file, unless `autoClose: false`. */
   createWriteStream(options: Omit<SandboxStreamOptions, 'end'> = {}): WriteStream {
     this.#checkOpen('write')
-    return createWriteStream('', { ...defined(options), fd: this.fd, fs: this.#functions() } as Parameters<
-      typeof createWriteStream
-    >[1])
+    return createWriteStream('', this.#streamOptions(options))
   }
 
   /** Closes the file once nothing uses it any more. Idempotent. */

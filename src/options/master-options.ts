@@ -7,6 +7,7 @@ import { invalidType, invalidValue, unsupported } from './invalid.js'
 import { DEFAULT_OUTPUT_BYTES, outputLimitBytes, type Limits } from './limits.js'
 import { checkNames, names } from './names.js'
 import { integer, list, oneOf, text } from './primitives.js'
+import { refuseSeccomp, type SeccompInput } from './seccomp.js'
 
 /** What a container is made from. Paths are the container's unless said otherwise; relative ones start at `workDir`. */
 export interface MasterOptions extends Cancellable {
@@ -52,7 +53,7 @@ export interface MasterOptions extends Cancellable {
   /** Defaults for every run. */
   limits?: Limits | undefined
   /** This version installs no seccomp filter. @default 'off' */
-  seccomp?: 'off' | undefined
+  seccomp?: SeccompInput | undefined
   /** This version uses no cgroups. @default false */
   cgroup?: false | undefined
 }
@@ -117,7 +118,8 @@ export interface ContainerPlan {
 /** Checks the options, and turns them into what native wants. */
 export function planContainer(options: MasterOptions = {}): ContainerPlan {
   checkNames(options, allowed)
-  refuseLater(options)
+  refuseSeccomp(options.seccomp)
+  refuseCgroup(options.cgroup)
   const workDir = options.workDir === undefined ? '/w' : absolute('workDir', options.workDir)
   const tmpfs = options.tmpfs ?? {}
   checkNames(tmpfs, allowedTmpfs)
@@ -153,13 +155,9 @@ export function planContainer(options: MasterOptions = {}): ContainerPlan {
 }
 
 /** A wall that is asked for and would not be there is an error. */
-function refuseLater(options: { seccomp?: unknown; cgroup?: unknown }): void {
-  if (options.seccomp !== undefined && options.seccomp !== 'off') {
-    throw unsupported('seccomp', "Leave it out or say 'off', and mind that programs run without a seccomp filter")
-  }
-  if (options.cgroup !== undefined && options.cgroup !== false) {
-    throw unsupported('cgroup', 'Leave it out or say false, and bound programs by rlimits')
-  }
+function refuseCgroup(value: unknown): void {
+  if (value === undefined || value === false) return
+  throw unsupported('cgroup', 'Leave it out or say false, and bound programs by rlimits')
 }
 
 function encodeSymlink(link: unknown, index: number, workDir: string): { target: string; path: string } {

@@ -3,12 +3,12 @@ import type { Bytes } from '../binding.js'
 import type { CopySource } from '../copy-source.js'
 import { encodeEnv, encodeStrings, type EnvInput } from '../env.js'
 import { abortSignal, type Cancellable } from './cancellable.js'
-import { refuseSeccomp } from './execve-param.js'
 import { invalidType } from './invalid.js'
 import { outputLimitBytes, type Limits } from './limits.js'
 import { checkNames, names } from './names.js'
 import { bytes, containerPath, list, oneOf, type ContainerPath } from './primitives.js'
 import { encodeRLimits, type RLimit } from './rlimits.js'
+import { refuseSeccomp, type SeccompInput } from './seccomp.js'
 
 /** How collected output is given: as strings, decoded as UTF-8, or as Buffers. */
 export type Encoding = 'utf8' | 'buffer'
@@ -28,6 +28,8 @@ interface CommonOptions<E extends Encoding> extends Cancellable {
   limits?: Limits | undefined
   /** `'utf8'`: invalid bytes become U+FFFD. @default 'utf8' */
   encoding?: E | undefined
+  /** This version installs no seccomp filter. @default 'off' */
+  seccomp?: SeccompInput | undefined
 }
 
 /** Options of `run()`. */
@@ -59,18 +61,18 @@ export interface SpawnOptions<E extends Encoding = Encoding> extends CommonOptio
   stderr?: StreamOption | undefined
 }
 
-const common = { signal: true, env: true, cwd: true, rlimits: true, limits: true, encoding: true } as const
+const common = {
+  signal: true,
+  env: true,
+  cwd: true,
+  rlimits: true,
+  limits: true,
+  encoding: true,
+  seccomp: true,
+} as const
 const later = ['landlock', 'trace', 'tty', 'cgroup']
-const allowedRun = withSeccomp(
-  names<RunOptions>('options', { ...common, input: true, files: true, collect: true }, later),
-)
-const allowedSpawn = withSeccomp(
-  names<SpawnOptions>('options', { ...common, stdin: true, stdout: true, stderr: true }, later),
-)
-
-function withSeccomp<T extends { known: ReadonlySet<string> }>(allowed: T): T {
-  return { ...allowed, known: new Set([...allowed.known, 'seccomp']) }
-}
+const allowedRun = names<RunOptions>('options', { ...common, input: true, files: true, collect: true }, later)
+const allowedSpawn = names<SpawnOptions>('options', { ...common, stdin: true, stdout: true, stderr: true }, later)
 
 /** What `run()` and `spawn()` give to native. */
 export interface Command {
@@ -136,7 +138,7 @@ function encodeCommand(
   options: CommonOptions<Encoding>,
   outputBytes: number,
 ): Command {
-  refuseSeccomp((options as { seccomp?: unknown }).seccomp)
+  refuseSeccomp(options.seccomp)
   bytes('file', file)
   return {
     args: encodeStrings('args', [file, ...(list('args', args) as ContainerPath[])]),

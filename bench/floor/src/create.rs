@@ -25,10 +25,23 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
 /// The first host id that a container made by root gets; any unprivileged one would do.
 const PRIVATE_ID: u32 = 1_000_000;
 
-const MASKED: [&str; 8] =
-    ["acpi", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi"];
+const MASKED: [&str; 11] = [
+    "acpi",
+    "asound",
+    "interrupts",
+    "kcore",
+    "keys",
+    "kmsg",
+    "latency_stats",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+    "timer_stats",
+];
 const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+
+const SECURE: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV;
 
 #[repr(C)]
 #[derive(Default)]
@@ -120,9 +133,8 @@ fn container(mut parent: &UnixStream, privileged: bool) -> Step {
     }
 
     mount(None, "/", None, libc::MS_REC | libc::MS_PRIVATE, None)?;
-    let secure = libc::MS_NOSUID | libc::MS_NODEV;
     // /tmp only serves as a place to put the new root on; pivot_root makes it the root.
-    mount(Some("tmpfs"), "/tmp", Some("tmpfs"), secure, Some("mode=755,size=1m"))?;
+    mount(Some("tmpfs"), "/tmp", Some("tmpfs"), SECURE, Some("mode=755,size=1m"))?;
     chdir("/tmp")?;
 
     for path in ["usr", "lib", "lib64", "bin"] {
@@ -134,11 +146,19 @@ fn container(mut parent: &UnixStream, privileged: bool) -> Step {
             }
             Ok(_) => {
                 mkdir(path)?;
-                mount(source.to_str(), path, None, libc::MS_BIND | libc::MS_REC, None)?;
-                mount(None, path, None, libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY | secure, None)?;
+                bind_read_only(&format!("/{path}"), path)?;
             }
             Err(_) => {}
         }
+    }
+    mkdir("etc")?;
+    if Path::new("/etc/ld.so.cache").exists() {
+        fs::File::create("etc/ld.so.cache").map_err(|error| ("create".into(), error))?;
+        bind_read_only("/etc/ld.so.cache", "etc/ld.so.cache")?;
+    }
+    if Path::new("/etc/alternatives").exists() {
+        mkdir("etc/alternatives")?;
+        bind_read_only("/etc/alternatives", "etc/alternatives")?;
     }
     for path in ["w", "tmp"] {
         mkdir(path)?;
@@ -146,36 +166,30 @@ fn container(mut parent: &UnixStream, privileged: bool) -> Step {
             Some("tmpfs"),
             path,
             Some("tmpfs"),
-            secure | libc::MS_NOATIME,
+            SECURE | libc::MS_NOATIME,
             Some("mode=1777,size=256m,nr_inodes=65536"),
         )?;
     }
 
     mkdir("dev")?;
+    mount(Some("tmpfs"), "dev", Some("tmpfs"), libc::MS_NOSUID | libc::MS_NOEXEC, Some("mode=755,size=64k"))?;
     for device in DEVICES {
         let path = format!("dev/{device}");
         fs::File::create(&path).map_err(|error| ("create".into(), error))?;
         mount(Some(&format!("/dev/{device}")), &path, None, libc::MS_BIND, None)?;
     }
     mkdir("dev/shm")?;
-    mount(Some("tmpfs"), "dev/shm", Some("tmpfs"), secure, Some("mode=1777,size=64m"))?;
+    mount(Some("tmpfs"), "dev/shm", Some("tmpfs"), SECURE, Some("mode=1777,size=64m"))?;
     for (target, path) in [("fd", "dev/fd"), ("fd/0", "dev/stdin"), ("fd/1", "dev/stdout"), ("fd/2", "dev/stderr")] {
         std::os::unix::fs::symlink(format!("/proc/self/{target}"), path).map_err(|error| ("symlink".into(), error))?;
     }
 
     mkdir("proc")?;
-    mount(Some("proc"), "proc", Some("proc"), secure | libc::MS_NOEXEC, None)?;
+    mount(Some("proc"), "proc", Some("proc"), SECURE | libc::MS_NOEXEC, None)?;
     for name in READ_ONLY {
         let path = format!("proc/{name}");
         if Path::new(&path).exists() {
-            mount(Some(&path), &path, None, libc::MS_BIND | libc::MS_REC, None)?;
-            mount(
-                None,
-                &path,
-                None,
-                libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY | secure | libc::MS_NOEXEC,
-                None,
-            )?;
+            bind_read_only(&path, &path)?;
         }
     }
     for name in MASKED {
@@ -195,11 +209,17 @@ fn container(mut parent: &UnixStream, privileged: bool) -> Step {
     // SAFETY: the path is NUL-terminated.
     check("umount2", unsafe { libc::umount2(c".".as_ptr(), libc::MNT_DETACH) })?;
     chdir("/")?;
-    mount(None, "/", None, libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY | secure, None)?;
+    mount(None, "/", None, libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY | SECURE, None)?;
     let name = c"hotcell";
     // SAFETY: the length is that of the string.
     check("sethostname", unsafe { libc::sethostname(name.as_ptr(), name.count_bytes()) })?;
     Ok(())
+}
+
+/// A read-only bind takes two calls: the first one ignores the flags (mount(2)).
+fn bind_read_only(source: &str, target: &str) -> Step {
+    mount(Some(source), target, None, libc::MS_BIND | libc::MS_REC, None)?;
+    mount(None, target, None, libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY | SECURE, None)
 }
 
 fn check(what: &str, result: libc::c_int) -> Step {

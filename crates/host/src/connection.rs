@@ -186,6 +186,7 @@ impl Connection {
     }
 
     fn send(&self, sending: &Sending, id: RequestId, body: RequestBody<'_>, fds: &[BorrowedFd<'_>]) -> Result<(), Error> {
+        let execute_fd = matches!(&body, RequestBody::Execve(exec) if exec.flags.execute_fd);
         let request = Request { id: id.wire(), body };
         let result = outgoing::encoded(&request, |packet, memfd| {
             let with_memfd: Vec<_>;
@@ -214,7 +215,7 @@ impl Connection {
             Ok(()) => Ok(()),
             // Init is gone or going: the reactor fails this with all else that is in flight.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN)) => Ok(()),
-            Err(error) => Err(why_not_sent(errno(&error), fds)),
+            Err(error) => Err(why_not_sent(errno(&error), fds, execute_fd)),
         }
     }
 
@@ -514,13 +515,16 @@ fn fail(pending: Pending, error: Error) {
 }
 
 /// The kernel does not say which descriptor was bad, so look, now that something is wrong anyway.
-fn why_not_sent(errno: i32, fds: &[BorrowedFd<'_>]) -> Error {
+fn why_not_sent(errno: i32, fds: &[BorrowedFd<'_>], execute_fd: bool) -> Error {
     match errno {
         libc::EBADF => {
             let bad = fds.iter().position(|fd| fcntl(fd, FcntlArg::F_GETFD) == Err(Errno::EBADF)).unwrap_or(0);
-            Error::Perform(Failure::new(Step::DupDescriptor, errno).at(bad as u32))
+            Error::Perform(match bad.checked_sub(usize::from(execute_fd)) {
+                Some(index) => Failure::new(Step::DupDescriptor, errno).at(index as u32),
+                None => Failure::new(Step::Execve, errno),
+            })
         }
-        libc::E2BIG => Error::Perform(Failure::new(Step::CheckArguments, errno)),
+        libc::E2BIG => Error::Perform(Failure::new(Step::Execve, errno)),
         errno => Error::SendRequest { errno },
     }
 }

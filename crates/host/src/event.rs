@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct RequestId(u64);
 
 impl RequestId {
-    /// A new one. Its low half, which goes over the wire, is not 0.
-    pub(crate) fn next() -> Self {
+    /// A new one, for instance for a request that could not even be made. Its low half, which goes over the wire, is not 0.
+    pub fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         loop {
             let id = Self(NEXT.fetch_add(1, Ordering::Relaxed));

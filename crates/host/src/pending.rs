@@ -57,14 +57,13 @@ pub(crate) enum Kind {
 impl Kind {
     /// Whether this reply may be the last to such a request.
     pub(crate) fn ends_with(&self, body: &ReplyBody) -> bool {
-        match (self, body) {
-            (Self::Plain, ReplyBody::Done)
-            | (Self::Open { .. }, ReplyBody::Opened(_))
-            | (Self::Run { .. }, ReplyBody::Ended(_)) => true,
-            (Self::Create { .. }, ReplyBody::Failed(_)) => true,
-            (Self::Plain | Self::Open { .. } | Self::Run { .. }, ReplyBody::Failed(_)) => true,
-            _ => false,
-        }
+        matches!(
+            (self, body),
+            (_, ReplyBody::Failed(_))
+                | (Self::Plain, ReplyBody::Done)
+                | (Self::Open { .. }, ReplyBody::Opened(_))
+                | (Self::Run { .. }, ReplyBody::Ended(_))
+        )
     }
 
     /// Lets a `SyncPoint` or `Started` pass that was asked for and has not come yet.

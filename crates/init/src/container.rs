@@ -43,13 +43,20 @@ pub struct Container {
     runs: Vec<Run>,
     own_tag: Vec<u8>,
     tickets: Tickets,
-    deletions: Vec<Box<Deletion>>,
+    deletions: Vec<Deletion>,
     resetter: Resetter,
     /// Requests for a reset that wait for the last process to be gone.
     resets: Vec<u32>,
     /// What came behind them.
     deferred: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
     out: Vec<u8>,
+}
+
+/// Room for a packet. Larger than malloc(3) takes from its heap, so that it is fresh memory of the kernel's, of which an idle
+/// container only has the pages that a packet ever reached.
+pub fn packet_buffer() -> Vec<u8> {
+    const { assert!(codec::PACKET_MAX <= 256 * 1024) }
+    vec![0; 256 * 1024]
 }
 
 /// Why the loop ended.
@@ -100,7 +107,7 @@ impl Container {
             }
         };
         self.reply(0, ReplyBody::Hello { version: VERSION }, &[])?;
-        let mut buffer = vec![0; codec::PACKET_MAX];
+        let mut buffer = packet_buffer();
         loop {
             let (mut request, mut ended) = (false, false);
             let timeout = if self.deletions.is_empty() { None } else { Some(0) };

@@ -35,14 +35,14 @@ pub enum Progress {
     /// Done, or it cannot be done.
     Finished(Result<(), Failure>),
     /// There is more to do.
-    Unfinished(Box<Deletion>),
+    Unfinished(Deletion),
 }
 
 /// Deletes a file or an empty directory at once, and begins with a tree.
 pub fn start(tree: &Tree, work_dir: &[u8], id: u32, path: &[u8], recursive: bool) -> Progress {
     match begin(tree, work_dir, id, path, recursive) {
         Ok(None) => Progress::Finished(Ok(())),
-        Ok(Some(deletion)) => Progress::Unfinished(Box::new(deletion)),
+        Ok(Some(deletion)) => Progress::Unfinished(deletion),
         Err(error) if recursive && error.raw_os_error() == Some(libc::ENOENT) => Progress::Finished(Ok(())),
         Err(error) => Progress::Finished(Err(failure(&error, path))),
     }
@@ -82,7 +82,7 @@ fn open_directory(parent: &OwnedFd, name: &CString) -> io::Result<OwnedFd> {
 
 impl Deletion {
     /// Deletes a slice.
-    pub fn advance(mut self: Box<Self>) -> Progress {
+    pub fn advance(mut self) -> Progress {
         match self.slice() {
             Ok(true) => Progress::Finished(Ok(())),
             Ok(false) if hotcell_linux::process::monotonic_us().saturating_sub(self.started_us) > TIME_MAX_US => {

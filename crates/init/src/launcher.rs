@@ -8,6 +8,7 @@
 //! would not notice the end of its own socket), waits for them and ends. Should the launcher itself be killed, init's
 //! parent-death signal takes the containers along: this process has one thread, so the signal cannot come early.
 
+use crate::container::packet_buffer;
 use crate::identity::{self, Ids, Strategy};
 use crate::setup::{self, Placement};
 use hotcell_linux::clone3::{self, Fork};
@@ -65,7 +66,7 @@ impl Launcher {
     }
 
     fn serve(&mut self) -> io::Result<()> {
-        let mut buffer = vec![0; codec::PACKET_MAX];
+        let mut buffer = packet_buffer();
         loop {
             let (mut request, mut ended) = (false, false);
             self.epoll.wait(None, |token, _| match token {

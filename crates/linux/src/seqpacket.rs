@@ -58,19 +58,16 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 pub fn enable_credentials(socket: BorrowedFd<'_>) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: the kernel reads one int from `on`.
-    check(
-        unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_PASSCRED,
-                ptr::from_ref(&on).cast(),
-                size_of::<libc::c_int>() as u32,
-            )
-        }
-        .into(),
-    )?;
-    Ok(())
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PASSCRED,
+            ptr::from_ref(&on).cast(),
+            size_of::<libc::c_int>() as u32,
+        )
+    };
+    check(result.into()).map(drop)
 }
 
 /// Sends one packet, whole or not at all, with descriptors, and with the credentials of the process `pid` (as the sender
@@ -89,8 +86,8 @@ pub fn send(socket: BorrowedFd<'_>, packet: &[u8], fds: &[RawFd], pid: Option<i3
     if !fds.is_empty() {
         let bytes = size_of_val(fds);
         put_header(&mut control, used, libc::SCM_RIGHTS, bytes);
-        // SAFETY: the buffer has room for FDS_MAX descriptors behind a header at 0, and `fds` is not longer.
-        unsafe { ptr::copy_nonoverlapping(fds.as_ptr().cast::<u8>(), control.0.as_mut_ptr().add(space(0)), bytes) };
+        let payload: Vec<u8> = fds.iter().flat_map(|fd| fd.to_ne_bytes()).collect();
+        control.0[space(0)..space(0) + bytes].copy_from_slice(&payload);
         used += space(bytes);
     }
     if let Some(pid) = pid {
@@ -98,16 +95,12 @@ pub fn send(socket: BorrowedFd<'_>, packet: &[u8], fds: &[RawFd], pid: Option<i3
         let uid = unsafe { libc::geteuid() };
         // SAFETY: as above.
         let gid = unsafe { libc::getegid() };
-        let credentials = libc::ucred { pid, uid, gid };
+        // struct ucred: pid, uid, gid
+        let credentials = [pid as u32, uid, gid];
         put_header(&mut control, used, libc::SCM_CREDENTIALS, size_of::<libc::ucred>());
-        // SAFETY: CONTROL_SPACE counts a ucred behind the descriptors, and `used` is at most FDS_SPACE.
-        unsafe {
-            ptr::copy_nonoverlapping(
-                ptr::from_ref(&credentials).cast::<u8>(),
-                control.0.as_mut_ptr().add(used + space(0)),
-                size_of::<libc::ucred>(),
-            );
-        };
+        for (place, word) in control.0[used + space(0)..].chunks_exact_mut(4).zip(credentials) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
         used += CREDENTIALS_SPACE;
     }
     if used > 0 {
@@ -125,17 +118,15 @@ pub fn send(socket: BorrowedFd<'_>, packet: &[u8], fds: &[RawFd], pid: Option<i3
     }
 }
 
+/// Lays out a `struct cmsghdr` (cmsg_len, cmsg_level, cmsg_type).
 fn put_header(control: &mut Control, offset: usize, kind: i32, payload: usize) {
-    let header = libc::cmsghdr {
-        // SAFETY: CMSG_LEN is arithmetic only.
-        cmsg_len: unsafe { libc::CMSG_LEN(payload as u32) } as usize,
-        cmsg_level: libc::SOL_SOCKET,
-        cmsg_type: kind,
-    };
-    // SAFETY: `offset` is a multiple of the alignment and leaves room for the header and its payload (see the callers).
-    let place = unsafe { control.0.as_mut_ptr().add(offset) };
-    // SAFETY: as above; `place` is aligned, because both the buffer and CMSG_SPACE are.
-    unsafe { place.cast::<libc::cmsghdr>().write(header) };
+    const _: () = assert!(size_of::<libc::cmsghdr>() == 16, "cmsg_len is 8 bytes long and nothing is padded");
+    // SAFETY: CMSG_LEN is arithmetic only.
+    let length = unsafe { libc::CMSG_LEN(payload as u32) } as usize;
+    let header = &mut control.0[offset..offset + 16];
+    header[..8].copy_from_slice(&length.to_ne_bytes());
+    header[8..12].copy_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
+    header[12..].copy_from_slice(&kind.to_ne_bytes());
 }
 
 /// A packet that was received; its bytes are in the caller's buffer.
@@ -191,7 +182,9 @@ pub fn recv(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: Wait) -> Result<Rec
             (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
                 for index in 0..length / size_of::<RawFd>() {
                     // SAFETY: `index` counts whole descriptors inside of the payload.
-                    let fd = unsafe { data.cast::<RawFd>().add(index).read_unaligned() };
+                    let place = unsafe { data.cast::<RawFd>().add(index) };
+                    // SAFETY: as above.
+                    let fd = unsafe { place.read_unaligned() };
                     // SAFETY: the kernel has just installed this descriptor for us alone.
                     received.fds.push(unsafe { OwnedFd::from_raw_fd(fd) });
                 }

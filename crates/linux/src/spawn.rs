@@ -6,7 +6,9 @@
 //! that it shares with us.
 
 use crate::clone3::clone_vm;
+use crate::process::raw;
 use crate::signal;
+use std::convert::Infallible;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -19,22 +21,21 @@ pub fn spawn_image(image: BorrowedFd<'_>, argv0: &CStr, fds: &[RawFd]) -> io::Re
     let stack = signal::Stack::new()?;
     let argv = [argv0.as_ptr(), ptr::null()];
     let envp = [ptr::null()];
-    let mut moved = vec![-1; fds.len() + 1];
     let mut plan = Plan {
         image: image.as_raw_fd(),
         argv: argv.as_ptr(),
         envp: envp.as_ptr(),
-        fds: fds.as_ptr(),
-        moved: moved.as_mut_ptr(),
-        count: fds.len(),
+        fds,
+        moved: &mut vec![-1; fds.len()],
         errno: 0,
     };
     // The child shares our signal handlers' code and data: none may run in it before they are reset.
     let blocked = signal::block_all()?;
     let flags = libc::CLONE_VFORK as u64 | CLEAR_SIGHAND;
+    let argument = (&raw mut plan).cast();
     // SAFETY: the stack and the plan outlive the child's use of them, because CLONE_VFORK holds us here until it has executed
     // the image or ended; `child` keeps to raw system calls.
-    let result = unsafe { clone_vm(flags, 0, stack.base(), stack.size(), child, (&raw mut plan).cast()) };
+    let result = unsafe { clone_vm(flags, 0, stack.base(), stack.size(), child, argument) };
     drop(blocked);
     let pid = result?;
     let pidfd = crate::pidfd::open(pid);
@@ -50,71 +51,53 @@ pub fn spawn_image(image: BorrowedFd<'_>, argv0: &CStr, fds: &[RawFd]) -> io::Re
 /// `CLONE_CLEAR_SIGHAND`, Linux 5.5, is above the 32 bits of the libc constant's type.
 const CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
-struct Plan {
+struct Plan<'a> {
     image: RawFd,
     argv: *const *const libc::c_char,
     envp: *const *const libc::c_char,
-    fds: *const RawFd,
-    moved: *mut RawFd,
-    count: usize,
+    fds: &'a [RawFd],
+    /// Where they are while they are being placed.
+    moved: &'a mut [RawFd],
     errno: i32,
 }
 
 /// Runs in the child, on our memory: raw calls only.
 unsafe extern "C" fn child(argument: *mut libc::c_void) -> ! {
-    let plan: *mut Plan = argument.cast();
-    // SAFETY: the parent waits with the plan alive on its stack.
-    let errno = unsafe { prepare_and_execute(plan) };
-    // SAFETY: as above; this is the only writer.
-    unsafe { (*plan).errno = errno };
+    // SAFETY: the parent waits with the plan alive on its stack, and nobody else looks at it.
+    let plan = unsafe { &mut *argument.cast::<Plan<'_>>() };
+    plan.errno = match prepare_and_execute(plan) {
+        Ok(never) => match never {},
+        Err(errno) => errno,
+    };
     loop {
         // SAFETY: ends this process.
-        unsafe { crate::process::raw::exit(127) };
+        unsafe { raw::exit(127) };
     }
 }
 
-unsafe fn prepare_and_execute(plan: *mut Plan) -> i32 {
-    use crate::process::raw;
-    // SAFETY: see `child`; nobody writes the plan while we read it.
-    let plan = unsafe { &*plan };
-    let first_free = plan.count as i32 + 1;
+fn check(result: isize) -> Result<i32, i32> {
+    if result < 0 { Err(-result as i32) } else { Ok(result as i32) }
+}
+
+fn prepare_and_execute(plan: &mut Plan<'_>) -> Result<Infallible, i32> {
+    let count = plan.fds.len() as i32;
     // Above every target first, so that placing one cannot overwrite another's source.
-    for index in 0..=plan.count {
-        let source = if index == plan.count {
-            plan.image
-        } else {
-            // SAFETY: `index` is below the number of descriptors.
-            unsafe { *plan.fds.add(index) }
-        };
+    // SAFETY: no memory involved.
+    let image = check(unsafe { raw::fcntl(plan.image, libc::F_DUPFD_CLOEXEC, count) })?;
+    for (place, fd) in plan.moved.iter_mut().zip(plan.fds) {
         // SAFETY: no memory involved.
-        let fd = unsafe { raw::fcntl(source, libc::F_DUPFD_CLOEXEC, first_free) };
-        if fd < 0 {
-            return -fd as i32;
-        }
-        // SAFETY: `moved` has count + 1 places.
-        unsafe { *plan.moved.add(index) = fd as i32 };
+        *place = check(unsafe { raw::fcntl(*fd, libc::F_DUPFD_CLOEXEC, count) })?;
     }
-    for index in 0..plan.count {
-        // SAFETY: as above.
-        let fd = unsafe { *plan.moved.add(index) };
+    for (target, fd) in (0..).zip(plan.moved.iter()) {
         // SAFETY: no memory involved.
-        let result = unsafe { raw::dup3(fd, index as i32, 0) };
-        if result < 0 {
-            return -result as i32;
-        }
+        check(unsafe { raw::dup3(*fd, target, 0) })?;
     }
     // SAFETY: no memory involved.
-    let result = unsafe { raw::close_range(plan.count as u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as u32) };
-    if result < 0 {
-        return -result as i32;
-    }
-    // SAFETY: the kernel reads an empty mask.
-    unsafe { raw::set_signal_mask(0) };
-    // SAFETY: as above.
-    let image = unsafe { *plan.moved.add(plan.count) };
+    check(unsafe { raw::close_range(count as u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })?;
+    // SAFETY: no handler of ours is left in this process (CLONE_CLEAR_SIGHAND).
+    check(unsafe { raw::set_signal_mask(0) })?;
     // SAFETY: argv and envp are NULL-terminated arrays of NUL-terminated strings in the waiting parent's memory.
-    let result = unsafe { raw::execveat(image, c"".as_ptr(), plan.argv, plan.envp, libc::AT_EMPTY_PATH) };
-    -result as i32
+    Err(-unsafe { raw::execveat(image, c"".as_ptr(), plan.argv, plan.envp, libc::AT_EMPTY_PATH) } as i32)
 }
 
 #[cfg(test)]

@@ -1,0 +1,111 @@
+//! One event as one row of numbers, and what does not fit into numbers as an object.
+
+use crate::error::{ErrorData, to_js};
+use crate::value::Object;
+use hotcell_host::protocol::{Usage, Verdict};
+use hotcell_host::{Event, RequestId, Stream};
+use napi::{Result, bindgen_prelude::Buffer, sys};
+use napi_derive::napi;
+use std::os::fd::IntoRawFd;
+
+/// Numbers in a row: id, kind, and up to eight more.
+pub(crate) const STRIDE: usize = 10;
+
+/// What comes along with a row.
+#[napi(object, object_from_js = false)]
+#[expect(dead_code, reason = "made by hand; it is there for its TypeScript declaration")]
+pub struct Extra {
+    /// Of a row of kind ERROR.
+    pub error: Option<ErrorData>,
+    /// Of a row of kind RESULT whose output was collected.
+    pub stdout: Option<Buffer>,
+    /// Of a row of kind RESULT whose output was collected.
+    pub stderr: Option<Buffer>,
+}
+
+// Kinds of rows. `src/binding.ts` has the same numbers.
+const DONE: f64 = 0.0;
+const ERROR: f64 = 1.0;
+const RESULT: f64 = 2.0;
+const STARTED: f64 = 3.0;
+const SYNC: f64 = 4.0;
+const FILE: f64 = 5.0;
+const CREATED: f64 = 6.0;
+const CLOSED: f64 = 7.0;
+
+/// Fills a row, and makes its object if it has one. A descriptor in the event belongs to JavaScript from then on.
+///
+/// # Safety
+/// `env` is valid, and this is its thread.
+pub(crate) unsafe fn write(
+    env: sys::napi_env,
+    row: &mut [f64],
+    id: RequestId,
+    event: Event,
+) -> Result<Option<sys::napi_value>> {
+    let mut extra = None;
+    let (kind, data) = match event {
+        Event::Done => (DONE, [0.0; 8]),
+        Event::Failed(error) => {
+            // SAFETY: the caller's.
+            let object = unsafe { Object::new(env) }?;
+            // SAFETY: the caller's.
+            object.set(c"error", unsafe { to_js(env, error) }?)?;
+            extra = Some(object.raw());
+            (ERROR, [0.0; 8])
+        }
+        Event::Ended(outcome) => (RESULT, result(outcome.verdict, None, &outcome.usage)),
+        Event::Collected(collected) => {
+            // SAFETY: the caller's.
+            let object = unsafe { Object::new(env) }?;
+            object.set_buffer(c"stdout", collected.stdout)?;
+            object.set_buffer(c"stderr", collected.stderr)?;
+            extra = Some(object.raw());
+            (RESULT, result(collected.verdict, collected.breach, &collected.usage))
+        }
+        Event::Started { pid } => (STARTED, first([f64::from(pid), 0.0])),
+        Event::SyncPoint { pid } => (SYNC, first([f64::from(pid), 0.0])),
+        Event::File { file, ticket } => (FILE, first([f64::from(file.into_raw_fd()), f64::from(ticket)])),
+        Event::Created { pid } => (CREATED, first([f64::from(pid), 0.0])),
+        Event::Closed { requested } => (CLOSED, first([f64::from(u8::from(requested)), 0.0])),
+    };
+    // All ten, always: a row is used again and again.
+    let numbers = [id.get() as f64, kind].into_iter().chain(data);
+    for (place, number) in row.iter_mut().zip(numbers) {
+        *place = number;
+    }
+    Ok(extra)
+}
+
+fn first(two: [f64; 2]) -> [f64; 8] {
+    let [a, b] = two;
+    [a, b, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+}
+
+/// verdict, its number, user, system and wall µs, largest resident set in bytes, set-up µs.
+fn result(verdict: Verdict, breach: Option<Stream>, usage: &Usage) -> [f64; 8] {
+    let (code, number) = match verdict {
+        Verdict::Exited(code) => (0.0, code),
+        Verdict::Signaled(signal) => (1.0, signal),
+        Verdict::CpuTimeLimit => (2.0, 0),
+        Verdict::FileSizeLimit => (3.0, 0),
+        Verdict::DisallowedSyscall => (4.0, 0),
+    };
+    // Whatever the killed program's status says, it was killed for this.
+    let (code, number) = match breach {
+        None => (code, number),
+        Some(Stream::Stdout) => (5.0, 0),
+        Some(Stream::Stderr) => (6.0, 0),
+    };
+    let Usage { user_us, system_us, wall_us, setup_us, max_rss_bytes } = *usage;
+    [
+        code,
+        number.into(),
+        user_us as f64,
+        system_us as f64,
+        wall_us as f64,
+        max_rss_bytes as f64,
+        setup_us as f64,
+        0.0,
+    ]
+}
