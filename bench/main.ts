@@ -1,6 +1,6 @@
 // `npm run bench`: the figures of hotcell, in one run, beside what the kernel alone and `child_process` take.
 //
-//   npm run bench                    all groups, 2,000 runs each
+//   npm run bench                    all groups, 2,000 runs each: about a quarter of an hour
 //   npm run bench -- exec ping       some groups
 //   npm run bench -- --runs 200      fewer runs
 //   npm run bench -- --check         exit code 1 when a bar is missed
@@ -74,6 +74,7 @@ const began = performance.now()
 for (const [name, group] of Object.entries(groups)) {
   if (positionals.length > 0 && !positionals.includes(name)) continue
   const groupBegan = performance.now()
+  if (!process.stdout.isTTY) say(`  ${name} …`)
   let drawn = 0
   const figures = await group({
     runs,

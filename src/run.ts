@@ -43,6 +43,8 @@ export async function run(
   refuseAborted(signal)
 
   for (const [path, source] of files) await copyIn(container, source, path, { signal })
+  // A signal that came too late for the last copy would be missed: a listener hears of what is still to come.
+  refuseAborted(signal)
   const result = isStream(input)
     ? await runFed(container, command, input)
     : await runCollected(container, command, input)

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import type { Master } from '../../index.ts'
+import type { Master } from '../../index.js'
 
 const sources = fileURLToPath(new URL('../programs/', import.meta.url))
 const FLAGS = ['-O1', '-std=gnu17', '-Wall', '-Wextra', '-Werror', '-static', '-pthread']

@@ -1,6 +1,6 @@
 /** Assertions about errors. */
 import type { ExecutionContext } from 'ava'
-import { HotcellError } from '../../index.ts'
+import { HotcellError } from '../../index.js'
 
 /** That the promise rejects with a HotcellError of this code; the error. */
 export async function rejects(
@@ -18,7 +18,7 @@ export async function aborts(
   t: ExecutionContext,
   promise: PromiseLike<unknown>,
   reason: unknown,
-): Promise<Error & { result?: import('../../index.ts').Usage }> {
+): Promise<Error & { result?: import('../../index.js').Usage }> {
   const error = (await t.throwsAsync(async () => await promise)) as Error & { code?: string }
   t.is(error.name, 'AbortError')
   t.is(error.code, 'ABORT_ERR')

@@ -3,7 +3,7 @@
  * that fit it.
  */
 import type { ExecutionContext } from 'ava'
-import { Master, probe, type HostSupport, type MasterOptions } from '../../index.ts'
+import { Master, probe, type HostSupport, type MasterOptions } from '../../index.js'
 
 const modes = ['root', 'rootless', 'rootless-ranges', 'degraded'] as const
 

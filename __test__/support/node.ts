@@ -16,7 +16,7 @@ export interface NodeProcess {
 }
 
 /**
- * Starts an ES module, given as source (JavaScript). It imports hotcell by `import { Master } from './index.ts'`, and what is
+ * Starts an ES module, given as source (JavaScript). It imports hotcell by `import { Master } from './index.js'`, and what is
  * in the folder of these files by `'./__test__/support/…'`.
  */
 export function startNode(

@@ -1,3 +1,8 @@
+/**
+ * What a container is made from: the options as callers write them, their defaults, and the plan that native gets, which
+ * has every default filled in. Runs on the JS thread, before anything is asked of native; what only the host can know
+ * (whether a path exists, whether a namespace can be had) is left to it.
+ */
 import { posix, resolve } from 'node:path'
 import type { SetupInput } from '../binding.js'
 import { defaultPath, encodeEnv, type EnvInput } from '../env.js'

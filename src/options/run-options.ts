@@ -1,3 +1,7 @@
+/**
+ * The options of `run()` and `spawn()`, which differ in where the standard streams lead, and the command that both of them
+ * make of what they have in common.
+ */
 import type { Readable } from 'node:stream'
 import type { Bytes } from '../binding.js'
 import type { CopySource } from '../copy-source.js'

@@ -7,7 +7,7 @@
 use crate::blocking::Container;
 use crate::error::{Error, errno};
 use crate::setup::default_setup;
-use hotcell_linux::{openat2, pidfd};
+use hotcell_linux::{landlock, openat2, pidfd};
 use hotcell_protocol::{Network, ProcMode, Setup, Step, UserNamespace};
 use nix::libc;
 use std::fs::{self, File};
@@ -119,7 +119,7 @@ fn features() -> Vec<Feature> {
     );
     add("pidfd", pidfd::open(std::process::id() as i32).map(drop).map_err(|error| errno(&error)), true, "Linux 5.3");
     add("memfd-exec", launcher, true, "executing the init image from memory; sysctl vm.memfd_noexec=0 or 1");
-    add("landlock", landlock(), false, "Linux 5.13, with landlock among the security modules (boot parameter lsm=)");
+    add("landlock", landlock::abi().map(drop).map_err(|error| errno(&error)), false, "Linux 5.13, with landlock among the security modules (boot parameter lsm=)");
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     add("cgroup-v1", mounted(&mounts, "cgroup"), false, "exact limits on memory and processes; mount the cgroup hierarchies");
     add("cgroup-v2", mounted(&mounts, "cgroup2"), false, "exact limits on memory and processes; mount the cgroup2 hierarchy");
@@ -190,12 +190,6 @@ fn ranges(root: bool) -> Result<(), i32> {
     };
     let available = helper("newuidmap") && helper("newgidmap") && granted("/etc/subuid") && granted("/etc/subgid");
     if available { Ok(()) } else { Err(libc::ENOENT) }
-}
-
-/// The list of active security modules; without securityfs there is no telling, and no is the safe answer.
-fn landlock() -> Result<(), i32> {
-    let modules = fs::read_to_string("/sys/kernel/security/lsm").map_err(|error| errno(&error))?;
-    if modules.trim().split(',').any(|module| module == "landlock") { Ok(()) } else { Err(libc::EOPNOTSUPP) }
 }
 
 /// Whether a file system of this type is mounted (proc_pid_mountinfo(5): the type follows a lone hyphen).

@@ -15,6 +15,7 @@ pub mod epoll;
 pub mod file;
 pub mod id_map;
 pub mod keyring;
+pub mod landlock;
 pub mod memfd;
 pub mod mount_api;
 pub mod net;

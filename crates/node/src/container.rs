@@ -1,5 +1,6 @@
 //! A container's methods, as JavaScript calls them. Each returns the id of its completion at once; none throws for anything
 //! that can happen at run time.
+#![expect(clippy::too_many_arguments, reason = "an object as argument would cost more than the rest of the call")]
 
 use crate::arguments::{ByteArg, descriptor, descriptors, rlimits};
 use crate::bridge::Shared;

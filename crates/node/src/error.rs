@@ -8,7 +8,6 @@ use napi_derive::napi;
 
 /// Why something could not be done.
 #[napi(object, object_from_js = false)]
-#[expect(dead_code, reason = "made by hand; it is there for its TypeScript declaration")]
 pub struct ErrorData {
     /// Which kind of thing went wrong; of a 'failure', `syscall` and `errno` say more, of the others `detail`.
     #[napi(ts_type = "'failure' | 'closed' | 'lost' | 'launcher' | 'protocol' | 'unsupported' | 'timeout'")]

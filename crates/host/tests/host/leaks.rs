@@ -1,0 +1,42 @@
+//! Nothing stays behind.
+
+use crate::support::{alone, container, exit_code, open_descriptors, reactor_threads, sh};
+use hotcell_host::blocking::Container;
+use hotcell_host::{Program, default_setup};
+use std::process::Command;
+
+/// In a process of its own: the other tests open descriptors, too.
+#[test]
+fn two_hundred_containers_and_a_thousand_runs_leave_nothing_behind() {
+    if std::env::var_os("HOTCELL_TEST_ALONE").is_none() {
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "leaks::two_hundred_containers_and_a_thousand_runs_leave_nothing_behind", "--nocapture"])
+            .env("HOTCELL_TEST_ALONE", "1")
+            .status()
+            .unwrap();
+        assert!(status.success());
+        return;
+    }
+    let _alone = alone();
+    let Some(container) = container() else { return };
+    let run = |count| {
+        for _ in 0..count {
+            assert_eq!(exit_code(&container.execve(Program::new(b"/bin/true\0"), &[]).unwrap()), 0);
+            container.run(Program::new(b"/bin/echo\0hello\0"), b"x", 3).unwrap();
+            container.execve(Program::new(b"absent\0"), &[]).unwrap_err();
+            drop(container.open(b"file", libc::O_CREAT | libc::O_WRONLY, 0o600).unwrap());
+        }
+    };
+    run(1);
+    let before = open_descriptors();
+    run(1000);
+    for _ in 0..20 {
+        let containers: Vec<_> = (0..10).map(|_| Container::create(&default_setup()).unwrap()).collect();
+        for container in &containers {
+            sh(container, "exit 0");
+        }
+        containers.into_iter().for_each(Container::destroy);
+    }
+    assert_eq!(open_descriptors(), before);
+    assert_eq!(reactor_threads(), 1);
+}

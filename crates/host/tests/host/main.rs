@@ -1,0 +1,11 @@
+//! Claims about real containers, made and driven without Node.
+//!
+//! Nothing is simulated: each test creates containers. Where the host allows none, the tests say so by name and pass, unless
+//! `HOTCELL_EXPECT` lists `container`.
+
+mod files;
+mod leaks;
+mod loss;
+mod runs;
+mod support;
+mod syncing;

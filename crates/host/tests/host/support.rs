@@ -1,0 +1,68 @@
+//! What the tests share: a container or a named skip, and the state of this process as the kernel has it.
+
+use hotcell_host::blocking::Container;
+use hotcell_host::protocol::{Outcome, Verdict};
+use hotcell_host::{Error, Event, Program, default_setup};
+use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A container with default options; `None`, said aloud, where this host has none.
+pub fn container() -> Option<Container> {
+    match Container::create(&default_setup()) {
+        Ok(container) => Some(container),
+        Err(error) => {
+            let expected = std::env::var("HOTCELL_EXPECT").unwrap_or_default();
+            assert!(!expected.split(',').any(|feature| feature == "container"), "expected a container: {error}");
+            eprintln!("skipped, no container here: {error}");
+            None
+        }
+    }
+}
+
+/// Tests that count what the whole process has run alone; the others share.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub fn sh(container: &Container, script: &str) -> Outcome {
+    container.execve(Program::new(format!("sh\0-c\0{script}\0").as_bytes()), &[]).unwrap()
+}
+
+pub fn exit_code(outcome: &Outcome) -> u8 {
+    match outcome.verdict {
+        Verdict::Exited(code) => code,
+        other => panic!("expected an exit, got {other:?}"),
+    }
+}
+
+pub fn output(container: &Container, script: &str) -> String {
+    let collected = container.run(Program::new(format!("sh\0-c\0{script}\0").as_bytes()), &[], 1 << 20).unwrap();
+    assert_eq!(collected.verdict, Verdict::Exited(0), "{script}: {}", String::from_utf8_lossy(&collected.stderr));
+    String::from_utf8(collected.stdout).unwrap().trim_end().to_owned()
+}
+
+pub fn failed(event: Event) -> Error {
+    match event {
+        Event::Failed(error) => error,
+        other => panic!("expected a failure, got {other:?}"),
+    }
+}
+
+/// Descriptors of this process.
+pub fn open_descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Threads of this process that are ours.
+pub fn reactor_threads() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.trim_end() == "hotcell-reactor").count()
+}
+
+/// The parent of a process, from /proc.
+pub fn parent(pid: u32) -> u32 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap()
+}
