@@ -4,7 +4,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import test from 'ava'
 import { HotcellError, Master } from '../index.js'
 import { install } from './support/compile.js'
-import { descendantsOf, isAlive } from './support/counters.js'
+import { descendantsOf, isAlive, processStatus } from './support/counters.js'
 import { rejects } from './support/errors.js'
 import { createMaster, masterOptions, mode } from './support/mode.js'
 import { within } from './support/waiting.js'
@@ -192,14 +192,13 @@ test('which ids a program has on the host', async (t) => {
   const master = await createMaster(t)
   await install(master, 'behave')
   const run = master.spawn('./behave', ['hold'])
-  const { processStatus } = await import('./support/counters.js')
   const uid = Number(
     processStatus(await run.started)
       ?.get('Uid')
       ?.split('\t')[0],
   )
-  if (mode === 'rootless') t.is(uid, process.getuid?.())
-  else t.not(uid, process.getuid?.())
+  if (mode === 'rootless') t.is(uid, Number(process.getuid?.()))
+  else t.not(uid, Number(process.getuid?.()))
   t.not(uid, 0)
   run.kill('SIGKILL')
   await run

@@ -263,7 +263,9 @@ impl Connection {
 
     /// The launcher could not clone it, or is gone before it said so.
     pub(crate) fn not_launched(&self, error: Error, batch: &mut Batch) {
-        self.end(Some(Cause::NotCreated(error)));
+        self.end(None);
+        // Its socket may have closed first, which says less.
+        lock(&self.state).cause.get_or_insert(Cause::NotCreated(error));
         self.finish(batch);
     }
 

@@ -44,6 +44,8 @@ pub mod blocking;
 mod connection;
 mod error;
 mod event;
+#[cfg(test)]
+mod hostile;
 mod image;
 mod launch;
 mod master;

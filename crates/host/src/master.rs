@@ -99,6 +99,12 @@ impl Master {
         Ok(Self { connection })
     }
 
+    /// Of a connection that a test made.
+    #[cfg(test)]
+    pub(crate) fn of(connection: Arc<Connection>) -> Self {
+        Self { connection }
+    }
+
     /// Where [`Event::Created`] arrives.
     pub fn id(&self) -> RequestId {
         self.connection.key()

@@ -2,7 +2,7 @@
 //!
 //! Runs in pid 1, while programs may run that try to have something else opened than what was asked for. So every path is
 //! resolved by openat2(2) with the container as root and without /proc's magic links, opened without waiting (a FIFO would hold us
-//! for ever) and without following a last link, and only then looked at: what is not a regular file is closed again. The host
+//! for ever) and without following a last link, and only then looked at: what is not a regular file, or in /proc, is closed again. The host
 //! never resolves a path of a container; it gets a descriptor.
 //!
 //! Init's file system identity is the program's, so files belong to the program.
@@ -88,6 +88,10 @@ fn check_type(fd: &OwnedFd, flags: i32) -> io::Result<()> {
     if !file::is_type(&stat, libc::S_IFREG) {
         let directory = file::is_type(&stat, libc::S_IFDIR);
         return Err(io::Error::from_raw_os_error(if directory { libc::EISDIR } else { libc::EINVAL }));
+    }
+    // Regular by name only: /proc/self is *us*, and whoever can leave a link to it would have the host read what pid 1 may.
+    if file::file_system(fd.as_fd())? == libc::PROC_SUPER_MAGIC as i64 {
+        return Err(io::Error::from_raw_os_error(libc::EACCES));
     }
     let kept = flags & (libc::O_APPEND | libc::O_DIRECT | libc::O_NOATIME | libc::O_NONBLOCK);
     file::set_status_flags(fd.as_fd(), kept)

@@ -64,6 +64,7 @@ fn start_disposer() -> Option<PipeWriter> {
 
 /// The keyrings belong to the *real* user id, so we are the program for a moment; nobody is there to notice.
 fn clear_keyrings(init: Identity, program: Identity) {
+    let _ = keyring::join_new_session();
     if init.uid == program.uid {
         keyring::clear_user_keyrings();
     } else if process::set_real_uid(program.uid).is_ok() {

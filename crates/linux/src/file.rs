@@ -15,6 +15,15 @@ pub fn stat(fd: BorrowedFd<'_>) -> io::Result<libc::stat> {
     Ok(unsafe { stat.assume_init() })
 }
 
+/// fstatfs(2): the magic number of the file system that a descriptor is on.
+pub fn file_system(fd: BorrowedFd<'_>) -> io::Result<i64> {
+    let mut stat = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the kernel writes one statfs.
+    check(unsafe { libc::fstatfs(fd.as_raw_fd(), stat.as_mut_ptr()) }.into())?;
+    // SAFETY: written by the call above.
+    Ok(unsafe { stat.assume_init() }.f_type as i64)
+}
+
 /// Whether a mode is that of this `S_IF*` type.
 pub const fn is_type(stat: &libc::stat, kind: libc::mode_t) -> bool {
     stat.st_mode & libc::S_IFMT == kind

@@ -1,23 +1,14 @@
 //! Nothing stays behind.
 
-use crate::support::{alone, container, exit_code, open_descriptors, reactor_threads, sh};
+use crate::support::{container, exit_code, in_its_own_process, open_descriptors, reactor_threads, sh};
 use hotcell_host::blocking::Container;
 use hotcell_host::{Program, default_setup};
-use std::process::Command;
 
-/// In a process of its own: the other tests open descriptors, too.
 #[test]
 fn two_hundred_containers_and_a_thousand_runs_leave_nothing_behind() {
-    if std::env::var_os("HOTCELL_TEST_ALONE").is_none() {
-        let status = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "leaks::two_hundred_containers_and_a_thousand_runs_leave_nothing_behind", "--nocapture"])
-            .env("HOTCELL_TEST_ALONE", "1")
-            .status()
-            .unwrap();
-        assert!(status.success());
+    if !in_its_own_process("leaks::two_hundred_containers_and_a_thousand_runs_leave_nothing_behind") {
         return;
     }
-    let _alone = alone();
     let Some(container) = container() else { return };
     let run = |count| {
         for _ in 0..count {

@@ -1,6 +1,6 @@
 //! Containers that go away, by order or not.
 
-use crate::support::{alone, container, exit_code, failed, parent, sh};
+use crate::support::{container, exit_code, failed, in_its_own_process, parent, sh};
 use hotcell_host::blocking::{Container, Mailbox};
 use hotcell_host::{Error, Event, Master, Program, Sink, default_setup};
 use std::sync::Arc;
@@ -101,7 +101,9 @@ fn a_cancelled_run_of_a_stopped_init_takes_the_container_along() {
 
 #[test]
 fn a_killed_launcher_takes_its_containers_along_and_is_replaced() {
-    let _alone = alone();
+    if !in_its_own_process("loss::a_killed_launcher_takes_its_containers_along_and_is_replaced") {
+        return;
+    }
     let Some(container) = container() else { return };
     let launcher = parent(container.pid());
     kill(launcher, libc::SIGKILL);

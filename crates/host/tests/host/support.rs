@@ -4,7 +4,7 @@ use hotcell_host::blocking::Container;
 use hotcell_host::protocol::{Outcome, Verdict};
 use hotcell_host::{Error, Event, Program, default_setup};
 use std::fs;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process::Command;
 
 /// A container with default options; `None`, said aloud, where this host has none.
 pub fn container() -> Option<Container> {
@@ -19,10 +19,17 @@ pub fn container() -> Option<Container> {
     }
 }
 
-/// Tests that count what the whole process has run alone; the others share.
-pub fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+/// For a test that counts or kills what all containers of a process share: whether this is a process of its own. If not, one
+/// is started for the test, and has passed when this returns.
+pub fn in_its_own_process(test: &str) -> bool {
+    const ALONE: &str = "HOTCELL_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let status = command.args(["--exact", test, "--nocapture"]).env(ALONE, "1").status().unwrap();
+    assert!(status.success(), "{test}: {status}");
+    false
 }
 
 pub fn sh(container: &Container, script: &str) -> Outcome {

@@ -1,0 +1,246 @@
+// What the caller wrote wrongly: errors that name the option, what is expected and what came. Nothing is started.
+import test from 'ava'
+import {
+  HotcellError,
+  Master,
+  type ExecveParam,
+  type MasterOptions,
+  type RunOptions,
+  type SpawnOptions,
+} from '../index.js'
+import { createMaster } from './support/mode.js'
+
+type Wrong = readonly [what: unknown, code: string, message: RegExp]
+
+const TYPE = 'ERR_INVALID_ARG_TYPE'
+const VALUE = 'ERR_INVALID_ARG_VALUE'
+const RANGE = 'ERR_OUT_OF_RANGE'
+const UNSUPPORTED = 'ERR_HOTCELL_UNSUPPORTED'
+
+function fits(error: unknown, code: string): boolean {
+  if (code === UNSUPPORTED) return error instanceof HotcellError
+  return code === RANGE ? error instanceof RangeError : error instanceof TypeError
+}
+
+const masterOptions: readonly Wrong[] = [
+  [null, TYPE, /"options" option must be an object; received null/],
+  [[], TYPE, /"options"/],
+  ['root', TYPE, /"options"/],
+  [{ hostName: 'x' }, VALUE, /no option "hostName".*Did you mean "hostname"\?/],
+  [{ completelyDifferent: 1 }, VALUE, /no option "completelyDifferent".*Known are: .*mounts/],
+  [{ root: 1 }, TYPE, /"root".*string/],
+  [{ root: 'a\0b' }, VALUE, /"root".*null bytes/],
+  [{ mounts: 'x' }, TYPE, /"mounts".*array/],
+  [{ mounts: [null] }, TYPE, /"mounts\[0\]"/],
+  [
+    {
+      mounts: [
+        { source: '/usr', target: '/usr' },
+        { source: '/x', target: 1 },
+      ],
+    },
+    TYPE,
+    /"mounts\[1\]\.target"/,
+  ],
+  [{ mounts: [{ source: '/x', target: '' }] }, VALUE, /"mounts\[0\]\.target".*empty/],
+  [{ mounts: [{ source: '/x', target: '/' }] }, VALUE, /"mounts\[0\]\.target".*below/],
+  [{ mounts: [{ source: '/x', target: '/a/..' }] }, VALUE, /"mounts\[0\]\.target".*below/],
+  [{ mounts: [{ source: '', target: '/x' }] }, VALUE, /"mounts\[0\]\.source".*empty/],
+  [{ mounts: [{ target: '/x' }] }, VALUE, /"mounts\[0\]\.type"/],
+  [{ mounts: [{ type: 'bind', target: '/x' }] }, TYPE, /"mounts\[0\]\.source"/],
+  [{ mounts: [{ type: 'tmpfs', source: '/x', target: '/x' }] }, VALUE, /"mounts\[0\]\.source".*bind only/],
+  [{ mounts: [{ type: 'tmpfs', target: '/x', sizeBytes: 0 }] }, RANGE, /"mounts\[0\]\.sizeBytes"/],
+  [{ mounts: [{ type: 'tmpfs', target: '/x', inodes: 1.5 }] }, RANGE, /"mounts\[0\]\.inodes"/],
+  [{ mounts: [{ source: '/x', target: '/x', sizeBytes: 5000 }] }, VALUE, /"mounts\[0\]\.sizeBytes".*tmpfs only/],
+  [{ mounts: [{ source: '/x', target: '/x', readOnly: 'yes' }] }, TYPE, /"mounts\[0\]\.readOnly".*boolean/],
+  [
+    { mounts: [{ source: '/x', target: '/x', readonly: true }] },
+    VALUE,
+    /no option "mounts\[0\]\.readonly".*"readOnly"/,
+  ],
+  [{ mounts: [{ type: 'ext4', target: '/x' }] }, VALUE, /"mounts\[0\]\.type"/],
+  [{ mounts: [{ type: 'proc', target: '/proc' }] }, UNSUPPORTED, /proc: 'masked'/],
+  [{ mounts: [{ type: 'overlay', target: '/x' }] }, UNSUPPORTED, /overlay/],
+  [{ symlinks: [{ target: 'x' }] }, TYPE, /"symlinks\[0\]\.path"/],
+  [{ symlinks: [{ target: '', path: '/x' }] }, VALUE, /"symlinks\[0\]\.target".*empty/],
+  [{ symlinks: [{ target: 'x', path: '/x', mode: 1 }] }, VALUE, /"symlinks\[0\]\.mode"/],
+  [{ maskedPaths: [1] }, TYPE, /"maskedPaths\[0\]"/],
+  [{ workDir: 'relative' }, VALUE, /"workDir".*absolute.*'relative'/],
+  [{ hostname: 'x'.repeat(65) }, VALUE, /"hostname".*64/],
+  [{ domainName: 'ü'.repeat(33) }, VALUE, /"domainName".*64/],
+  [{ env: 'A=1' }, TYPE, /"env"/],
+  [{ env: ['A'] }, VALUE, /"env\[0\]".*NAME=value/],
+  [{ env: ['A=1', '=x'] }, VALUE, /"env\[1\]"/],
+  [{ env: { 'A=B': '1' } }, VALUE, /"env".*'A=B'/],
+  [{ env: { '': '1' } }, VALUE, /"env"/],
+  [{ env: { A: 1 } }, TYPE, /"env\.A"/],
+  [{ env: { A: 'x\0y' } }, VALUE, /"env\.A"/],
+  [{ user: { uid: 1 } }, TYPE, /"user\.gid"/],
+  [{ user: { uid: -1, gid: 1 } }, RANGE, /"user\.uid"/],
+  [{ user: { uid: 1, gid: 0xffffffff } }, RANGE, /"user\.gid"/],
+  [{ user: 1000 }, TYPE, /"user"/],
+  [{ userNamespace: 'yes' }, TYPE, /"userNamespace".*boolean/],
+  [{ network: 'bridge' }, VALUE, /"network".*'none', 'host'.*'bridge'/],
+  [{ tmpfs: { sizeBytes: 0 } }, RANGE, /"tmpfs\.sizeBytes"/],
+  [{ tmpfs: { inodes: 0 } }, RANGE, /"tmpfs\.inodes"/],
+  [{ tmpfs: { size: 1 } }, VALUE, /"tmpfs\.size"/],
+  [{ proc: true }, VALUE, /"proc"/],
+  [{ signal: 'now' }, TYPE, /"signal".*AbortSignal/],
+  [{ limits: { outputBytes: -1 } }, RANGE, /"limits\.outputBytes"/],
+  [{ limits: { outputbytes: 1 } }, VALUE, /"limits\.outputbytes".*"outputBytes"/],
+  [{ limits: { memoryBytes: 1 } }, UNSUPPORTED, /"limits\.memoryBytes"/],
+  [{ limits: { cpuTimeMs: 1 } }, UNSUPPORTED, /"limits\.cpuTimeMs"/],
+  [{ seccomp: 'default' }, UNSUPPORTED, /"seccomp"/],
+  [{ cgroup: {} }, UNSUPPORTED, /"cgroup"/],
+]
+
+test('options of a container', async (t) => {
+  for (const [wrong, code, message] of masterOptions) {
+    const about = JSON.stringify(wrong)
+    const error = await t.throwsAsync(Master.create(wrong as MasterOptions), { code, message }, about)
+    t.true(fits(error, code), about)
+  }
+})
+
+const execveParams: readonly Wrong[] = [
+  [undefined, TYPE, /"param"/],
+  [{}, TYPE, /"args".*array/],
+  [{ args: 'true' }, TYPE, /"args".*array/],
+  [{ args: [] }, VALUE, /"args".*at least one/],
+  [{ args: [1] }, TYPE, /"args\[0\]"/],
+  [{ args: ['true', 'a\0b'] }, VALUE, /"args\[1\]".*null bytes/],
+  [{ args: ['true', Buffer.from('a\0b')] }, VALUE, /"args\[1\]".*null bytes/],
+  [{ args: ['true'], argz: [] }, VALUE, /no option "argz".*"args"/],
+  [{ args: ['true'], env: [1] }, VALUE, /"env\[0\]"/],
+  [{ args: ['true'], fds: [-1] }, RANGE, /"fds\[0\]"/],
+  [{ args: ['true'], fds: [0, '1'] }, TYPE, /"fds\[1\]"/],
+  [{ args: ['true'], fds: [{}] }, TYPE, /"fds\[0\]"/],
+  [{ args: ['true'], fds: 0 }, TYPE, /"fds"/],
+  [{ args: ['true'], fds: Array.from({ length: 252 }, () => 0) }, RANGE, /"fds\.length".*251/],
+  [{ args: ['true'], execFile: '/bin/true' }, TYPE, /"execFile"/],
+  [{ args: ['true'], rlimits: {} }, TYPE, /"rlimits"/],
+  [
+    { args: ['true'], rlimits: [{ resource: 'time', soft: 1, hard: 1 }] },
+    VALUE,
+    /"rlimits\[0\]\.resource".*cpu.*'time'/,
+  ],
+  [{ args: ['true'], rlimits: [{ resource: 'toString', soft: 1, hard: 1 }] }, VALUE, /"rlimits\[0\]\.resource"/],
+  [{ args: ['true'], rlimits: [{ resource: 'cpu', soft: 1 }] }, TYPE, /"rlimits\[0\]\.hard"/],
+  [{ args: ['true'], rlimits: [{ resource: 'cpu', soft: 2, hard: 1 }] }, VALUE, /"rlimits\[0\]\.soft".*above hard/],
+  [{ args: ['true'], rlimits: [{ resource: 'cpu', soft: 'unlimited', hard: 1 }] }, VALUE, /"rlimits\[0\]\.soft"/],
+  [{ args: ['true'], rlimits: [{ resource: 'cpu', soft: -1, hard: 1 }] }, RANGE, /"rlimits\[0\]\.soft"/],
+  [{ args: ['true'], rlimits: [{ resource: 'cpu', soft: 0.5, hard: 1 }] }, RANGE, /"rlimits\[0\]\.soft"/],
+  [{ args: ['true'], rlimits: [{ resource: 'cpu', soft: Infinity, hard: Infinity }] }, RANGE, /"rlimits\[0\]\.soft"/],
+  [{ args: ['true'], syncFunc: 'later' }, TYPE, /"syncFunc".*function/],
+  [{ args: ['true'], cwd: 1 }, TYPE, /"cwd"/],
+  [{ args: ['true'], cwd: '' }, VALUE, /"cwd".*empty/],
+  [{ args: ['true'], limits: { wallTimeMs: 1 } }, UNSUPPORTED, /"limits\.wallTimeMs"/],
+  [{ args: ['true'], limits: { outputBytes: 1 } }, UNSUPPORTED, /"limits\.outputBytes".*run\(\)/],
+  [{ args: ['true'], seccomp: 'strict' }, UNSUPPORTED, /"seccomp"/],
+  [{ args: ['true'], landlock: {} }, UNSUPPORTED, /"landlock"/],
+  [{ args: ['true'], trace: {} }, UNSUPPORTED, /"trace"/],
+  [{ args: ['true'], tty: true }, UNSUPPORTED, /"tty"/],
+]
+
+test('parameters of execve', async (t) => {
+  const master = await createMaster(t)
+  for (const [wrong, code, message] of execveParams) {
+    const about = JSON.stringify(wrong) ?? 'undefined'
+    const error = await t.throwsAsync(master.execve(wrong as ExecveParam), { code, message }, about)
+    t.true(fits(error, code), about)
+  }
+  t.is((await master.execve({ args: ['true'], tty: false } as unknown as ExecveParam)).status, 'ok')
+})
+
+const runOptions: readonly Wrong[] = [
+  [null, TYPE, /"options"/],
+  [{ inputs: 'x' }, VALUE, /no option "inputs".*"input"/],
+  [{ stdin: 'ignore' }, VALUE, /no option "stdin"/],
+  [{ input: 1 }, TYPE, /"input"/],
+  [{ encoding: 'latin1' }, VALUE, /"encoding".*'utf8', 'buffer'/],
+  [{ files: [] }, TYPE, /"files"/],
+  [{ files: { x: 1 } }, TYPE, /"files\['x'\]"/],
+  [{ files: { '': 'x' } }, VALUE, /"files".*empty/],
+  [{ files: { x: new URL('https://example.org/') } }, VALUE, /"files\['x'\]".*file: URL/],
+  [{ collect: 'x' }, TYPE, /"collect"/],
+  [{ collect: [1] }, TYPE, /"collect\[0\]"/],
+  [{ collect: [''] }, VALUE, /"collect\[0\]"/],
+  [{ limits: { outputBytes: '1' } }, TYPE, /"limits\.outputBytes"/],
+  [{ limits: { processes: 1 } }, UNSUPPORTED, /"limits\.processes"/],
+  [{ signal: {} }, TYPE, /"signal"/],
+  [{ cgroup: {} }, UNSUPPORTED, /"cgroup"/],
+]
+
+test('options of run', async (t) => {
+  const master = await createMaster(t)
+  for (const [wrong, code, message] of runOptions) {
+    const about = JSON.stringify(wrong)
+    const error = await t.throwsAsync(master.run('true', [], wrong as RunOptions), { code, message }, about)
+    t.true(fits(error, code), about)
+  }
+  await t.throwsAsync(master.run(1 as never), { code: TYPE, message: /"file"/ })
+  await t.throwsAsync(master.run('true', 'x' as never), { code: TYPE, message: /"args"/ })
+})
+
+const spawnOptions: readonly Wrong[] = [
+  [{ input: 'x' }, VALUE, /no option "input"/],
+  [{ stdin: 'inherit' }, VALUE, /"stdin".*'pipe', 'ignore'/],
+  [{ stdout: 1 }, VALUE, /"stdout"/],
+  [{ stderr: null, stdinn: 1 }, VALUE, /no option "stdinn".*"stdin"/],
+  [{ tty: { columns: 80, rows: 25 } }, UNSUPPORTED, /"tty"/],
+]
+
+test('options of spawn throw on the spot', async (t) => {
+  const master = await createMaster(t)
+  for (const [wrong, code, message] of spawnOptions) {
+    const about = JSON.stringify(wrong)
+    const error = t.throws(() => master.spawn('true', [], wrong as SpawnOptions), { code, message }, about)
+    t.true(fits(error, code), about)
+  }
+})
+
+test('arguments of the other methods', async (t) => {
+  const master = await createMaster(t)
+  const wrong: readonly (readonly [() => Promise<unknown>, string, RegExp])[] = [
+    [() => master.ping({ timeout: 1 } as never), VALUE, /no option "timeout"/],
+    [() => master.reset({ signal: 1 } as never), TYPE, /"signal"/],
+    [() => master.copyIn(1 as never, 'x'), TYPE, /"source"/],
+    [() => master.copyIn(null as never, 'x'), TYPE, /"source"/],
+    [() => master.copyIn({} as never, 'x'), TYPE, /"source"/],
+    [() => master.copyIn({ fd: -1 }, 'x'), RANGE, /"source"/],
+    [() => master.copyIn(new URL('data:,x'), 'x'), VALUE, /"source".*file: URL/],
+    [() => master.copyIn('a\0b', 'x'), VALUE, /"source".*null bytes/],
+    [() => master.copyIn(Buffer.alloc(1), ''), VALUE, /"path".*empty/],
+    [() => master.copyIn(Buffer.alloc(1), 'a\0b'), VALUE, /"path".*null bytes/],
+    [() => master.copyIn(Buffer.alloc(1), 1 as never), TYPE, /"path"/],
+    [() => master.copyIn(Buffer.alloc(1), 'x', { mode: 0o10000 }), RANGE, /"mode"/],
+    [() => master.copyIn(Buffer.alloc(1), 'x', { mode: '755' as never }), TYPE, /"mode"/],
+    [() => master.copyOut('x', { maxBytes: -1 }), RANGE, /"maxBytes"/],
+    [() => master.copyOut('x', { max: 1 } as never), VALUE, /no option "max"/],
+    [() => master.open('x', 'q'), VALUE, /"flags".*r\+.*'q'/],
+    [() => master.open('x', -1), RANGE, /"flags"/],
+    [() => master.open('x', {} as never), TYPE, /"flags"/],
+    [() => master.open('x', 'w', 0o10000), RANGE, /"mode"/],
+    [() => master.open('', 'r'), VALUE, /"path"/],
+    [() => master.symlink(1 as never, 'x'), TYPE, /"target"/],
+    [() => master.symlink('x', ''), VALUE, /"path"/],
+    [() => master.delete('x', { recursive: 1 as never }), TYPE, /"recursive"/],
+    [() => master.delete('x', { force: true } as never), VALUE, /no option "force"/],
+  ]
+  for (const [call, code, message] of wrong) {
+    const error = await t.throwsAsync(call, { code, message })
+    t.true(fits(error, code))
+  }
+  // None of it reached the container.
+  t.is((await master.run('ls', ['-A'])).stdout, '')
+})
+
+test('signals that are none', async (t) => {
+  const master = await createMaster(t)
+  const run = master.spawn('cat')
+  t.throws(() => run.kill('SIGNONE' as NodeJS.Signals), { code: VALUE, message: /SIGNONE/ })
+  t.throws(() => run.kill(65), { code: VALUE })
+  t.throws(() => run.kill(-1), { code: VALUE })
+  t.throws(() => run.kill({} as never), { code: TYPE })
+  t.like(await run, { status: 'ok' })
+})
