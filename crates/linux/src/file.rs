@@ -21,7 +21,7 @@ pub fn file_system(fd: BorrowedFd<'_>) -> io::Result<i64> {
     // SAFETY: the kernel writes one statfs.
     check(unsafe { libc::fstatfs(fd.as_raw_fd(), stat.as_mut_ptr()) }.into())?;
     // SAFETY: written by the call above.
-    Ok(unsafe { stat.assume_init() }.f_type as i64)
+    Ok(unsafe { stat.assume_init() }.f_type)
 }
 
 /// Whether a mode is that of this `S_IF*` type.

@@ -10,6 +10,7 @@
 //! 4. Privileges go *last*, and `PR_SET_DUMPABLE` with them: until the maps are written the launcher needs /proc/PID of ours.
 
 mod devices;
+mod masks;
 mod mounts;
 mod privileges;
 mod proc;
@@ -93,13 +94,15 @@ fn build(setup: &Setup, gate: OwnedFd, user_namespace: bool) -> Result<Built, Fa
         forbid_nested_user_namespaces();
     }
     let tree = root::make(setup.root.as_deref().map(Vec::as_slice))?;
-    let proc = proc::mount(&tree, setup.proc, &setup.masked_paths)?;
+    let proc = proc::mount(&tree, setup.proc)?;
     let dev = devices::mount(&tree, devices, setup.proc, setup.tmpfs)?;
     let mut attached = mounts::attach(&tree, &setup.mounts, sources, setup.tmpfs, ids.program)?;
     attached.add_shared_memory(dev.shared_memory);
     attached.make_symlinks(&tree, &setup.symlinks)?;
     tree.make_directory(&setup.work_dir)
         .map_err(|error| Failure::new(Step::MakeDirectory, errno(&error)).of(&setup.work_dir))?;
+    masks::hide(&tree, &setup.masked_paths)?;
+    attached.leave_alone(&setup.masked_paths);
     devices::seal(&dev.mount)?;
     tree.enter()?;
     if setup.network == Network::None {

@@ -38,8 +38,8 @@ fn open_source(mount: &Mount, index: u32) -> Result<Source, Failure> {
         Ok(_) => {}
         Err(error) => match error.raw_os_error() {
             Some(libc::ENOENT | libc::ENOTDIR) if mount.optional => return Ok(Source::Nothing),
-            // not a link
-            Some(libc::EINVAL) => {}
+            // not a link; or what open_tree will say better
+            Some(libc::EINVAL | libc::ENOENT | libc::ENOTDIR | libc::EACCES) => {}
             _ => return Err(failed(Step::ReadLink)(error)),
         },
     }
@@ -189,6 +189,12 @@ impl Attached {
             self.remember(path, Inside::Link(target.to_vec()));
         }
         Ok(())
+    }
+
+    /// A tmpfs behind a mask is out of everybody's reach: to replace it would take the mask along.
+    pub fn leave_alone<P: AsRef<[u8]>>(&mut self, masked: &[P]) {
+        let hidden = |path: &[u8]| masked.iter().map(AsRef::as_ref).any(|mask| path == mask || is_inside(path, mask));
+        self.tmpfs.retain(|tmpfs| !hidden(&tmpfs.path));
     }
 
     fn remember(&mut self, path: &[u8], what: Inside) {
