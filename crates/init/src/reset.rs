@@ -8,7 +8,7 @@
 //! answer. It has no other work and no memory of its own but its stack.
 
 use crate::setup::{Attached, Tree};
-use hotcell_linux::{capability, errno, keyring, process};
+use hotcell_linux::{capability, errno, keyring, prctl, process};
 use hotcell_protocol::{Failure, Identity, Step};
 use std::io::{PipeWriter, Read, Write, pipe};
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
@@ -71,8 +71,8 @@ fn clear_keyrings(init: Identity, program: Identity) {
         keyring::clear_user_keyrings();
         let _ = process::set_real_uid(init.uid);
     }
-    // A change of the real uid is a change of credentials, and takes these two along.
-    let _ = hotcell_linux::prctl::set_dumpable(false);
-    let _ = hotcell_linux::prctl::set_parent_death_signal(libc::SIGKILL);
+    // setresuid takes the file system identity along, and every change of credentials the two after it (prctl(2)).
     super::setup::act_on_files_as(program);
+    let _ = prctl::set_dumpable(false);
+    let _ = prctl::set_parent_death_signal(libc::SIGKILL);
 }
