@@ -1,7 +1,8 @@
 //! Pid 1's command loop.
 //!
-//! One thread, one epoll over two descriptors: the socket to the host, and a signalfd for SIGCHLD (pid 1 has to reap orphans that
-//! it never heard of, so a pidfd for each child of its own would be one more way to learn the same). Requests are answered in the
+//! One thread, one epoll over the socket to the host, a signalfd for SIGCHLD (pid 1 has to reap orphans that it never heard of, so a
+//! pidfd for each child of its own would be one more way to learn the same), and for runs that were started beside others the pipe that
+//! tells when the program is executed. Requests are answered in the
 //! order in which they are done, not in which they came: a program that runs for ten seconds keeps no ping waiting. What would take
 //! long is done in slices ([`crate::deletion`]) or elsewhere ([`crate::reset`]).
 //!
@@ -11,18 +12,18 @@
 //! delivered to a pid 1, pid_namespaces(7)).
 
 use crate::deletion::{self, Deletion, Progress};
-use crate::exec::{Plan, Spawner, plan};
+use crate::exec::{Plan, Spawner, Waiting, plan};
 use crate::files::{self, BATCH_MAX, Tickets};
 use crate::identity::Ids;
 use crate::reset::Resetter;
 use crate::runs::Run;
 use crate::setup::{Attached, Built, Tree};
-use crate::sweep;
+use crate::sweep::{self, Tag};
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
-use hotcell_linux::{errno, memfd, process, signal};
+use hotcell_linux::{errno, memfd, poll, process, signal};
 use hotcell_protocol::{
-    Exec, Failure, Opened, Reply, ReplyBody, Request, RequestBody, Setup, Step, VERSION, codec,
+    Exec, Failure, Opened, Reply, ReplyBody, Request, RequestBody, Resource, Setup, Step, VERSION, codec,
 };
 use std::collections::VecDeque;
 use std::io;
@@ -30,6 +31,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 const TOKEN_HOST: u64 = 0;
 const TOKEN_CHILDREN: u64 = 1;
+/// How long to wait until looking again for what a run left, in milliseconds: nobody tells of a process that ends traced.
+const SWEEP_MS: i32 = 5;
 
 /// A container, as its pid 1 knows it.
 pub struct Container {
@@ -41,10 +44,15 @@ pub struct Container {
     env: Vec<u8>,
     work_dir: Vec<u8>,
     runs: Vec<Run>,
-    own_tag: Vec<u8>,
+    /// The tag of pid 1, and of what it clones.
+    own_tag: Tag,
+    /// What it had at the end of the set-up, see [`Container::reset`].
+    limits: Vec<(u64, u64)>,
     tickets: Tickets,
     deletions: Vec<Deletion>,
     resetter: Resetter,
+    /// Whether there may be more to reap than was.
+    is_reaping: bool,
     /// Requests for a reset that wait for the last process to be gone.
     resets: Vec<u32>,
     /// What came behind them.
@@ -57,6 +65,21 @@ pub struct Container {
 pub fn packet_buffer() -> Vec<u8> {
     const { assert!(codec::PACKET_MAX <= 256 * 1024) }
     vec![0; 256 * 1024]
+}
+
+/// How many ended processes are reaped before the host is listened to again: programs can make orphans as fast as we reap them.
+const REAP_SLICE: usize = 128;
+
+/// What the loop waits and clones with.
+struct Kernel {
+    epoll: Epoll,
+    children: OwnedFd,
+    spawner: Spawner,
+}
+
+/// The limits of this process, every resource of the kernel.
+fn own_limits() -> Vec<(u64, u64)> {
+    Resource::ALL.iter().map(|resource| process::rlimit(resource.number()).unwrap_or_default()).collect()
 }
 
 /// Why the loop ended.
@@ -84,7 +107,8 @@ impl Container {
             ids,
             tree,
             attached,
-            own_tag: proc.as_ref().and_then(|proc| sweep::tag(proc.as_fd(), "1")).unwrap_or_default(),
+            own_tag: proc.as_ref().and_then(|proc| sweep::tag(proc.as_fd(), 1)).unwrap_or_default(),
+            limits: own_limits(),
             proc,
             env: setup.env.to_vec(),
             work_dir: setup.work_dir.to_vec(),
@@ -92,6 +116,7 @@ impl Container {
             tickets: Tickets::default(),
             deletions: Vec::new(),
             resetter: Resetter::default(),
+            is_reaping: false,
             resets: Vec::new(),
             deferred: VecDeque::new(),
             out: Vec::with_capacity(256),
@@ -99,8 +124,8 @@ impl Container {
     }
 
     fn run(&mut self) -> Result<(), End> {
-        let (epoll, children, spawner) = match self.prepare() {
-            Ok(prepared) => prepared,
+        let kernel = match self.prepare() {
+            Ok(kernel) => kernel,
             Err(failure) => {
                 self.reply(0, ReplyBody::Failed(failure), &[])?;
                 return Err(End::Broken);
@@ -109,32 +134,40 @@ impl Container {
         self.reply(0, ReplyBody::Hello { version: VERSION }, &[])?;
         let mut buffer = packet_buffer();
         loop {
-            let (mut request, mut ended) = (false, false);
-            let timeout = if self.deletions.is_empty() { None } else { Some(0) };
-            let waited = epoll.wait(timeout, |token, _| match token {
+            let (mut request, mut ended, mut executed) = (false, false, false);
+            let is_sweeping = self.runs.iter().any(|run| run.end.is_some() || run.killed);
+            let is_busy = self.is_reaping || !self.deletions.is_empty();
+            let timeout = if is_busy { Some(0) } else { is_sweeping.then_some(SWEEP_MS) };
+            let waited = kernel.epoll.wait(timeout, |token, _| match token {
                 TOKEN_HOST => request = true,
-                _ => ended = true,
+                TOKEN_CHILDREN => ended = true,
+                _ => executed = true,
             });
             waited.map_err(|_| End::Broken)?;
+            if executed {
+                self.note_executed(&kernel)?;
+            }
             if ended {
-                signal::drain(children.as_fd());
-                self.reap(&spawner)?;
+                signal::drain(kernel.children.as_fd());
+            }
+            if ended || is_sweeping || self.is_reaping {
+                self.reap(&kernel)?;
             }
             if request {
-                self.receive(&mut buffer, &spawner)?;
+                self.receive(&mut buffer, &kernel)?;
             }
             self.advance_deletions()?;
         }
     }
 
-    fn prepare(&self) -> Result<(Epoll, OwnedFd, Spawner), Failure> {
+    fn prepare(&self) -> Result<Kernel, Failure> {
         let failed = |error: io::Error| Failure::new(Step::SetupKernel, errno(&error));
         self.enter_work_dir()?;
         let epoll = Epoll::new().map_err(failed)?;
         let children = signal::signalfd_only(libc::SIGCHLD).map_err(failed)?;
         epoll.add(self.socket.as_fd(), libc::EPOLLIN as u32, TOKEN_HOST).map_err(failed)?;
         epoll.add(children.as_fd(), libc::EPOLLIN as u32, TOKEN_CHILDREN).map_err(failed)?;
-        Ok((epoll, children, Spawner::new().map_err(failed)?))
+        Ok(Kernel { epoll, children, spawner: Spawner::new().map_err(failed)? })
     }
 
     /// Programs start in the current directory of pid 1, so a run that wants no other pays for no chdir.
@@ -154,7 +187,11 @@ impl Container {
     fn send(&mut self, id: u32, body: ReplyBody, fds: &[RawFd], pid: Option<i32>) -> Result<(), End> {
         self.out.clear();
         codec::encode(&Reply { id, body }, &mut self.out);
-        seqpacket::send(self.socket.as_fd(), &self.out, fds, pid, Wait::Block).map_err(|_| End::Host)
+        match seqpacket::send(self.socket.as_fd(), &self.out, fds, pid, Wait::Block) {
+            // The process is gone already: its end is reported next.
+            Err(error) if pid.is_some() && error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            other => other.map_err(|_| End::Host),
+        }
     }
 
     fn done(&mut self, id: u32, result: Result<(), Failure>) -> Result<(), End> {
@@ -162,7 +199,7 @@ impl Container {
         self.reply(id, body, &[])
     }
 
-    fn receive(&mut self, buffer: &mut [u8], spawner: &Spawner) -> Result<(), End> {
+    fn receive(&mut self, buffer: &mut [u8], kernel: &Kernel) -> Result<(), End> {
         let received = match seqpacket::recv(self.socket.as_fd(), buffer, Wait::DontWait) {
             Ok(received) if received.len == 0 => return Err(End::Host),
             Ok(received) => received,
@@ -174,17 +211,21 @@ impl Container {
         let (tag, inline) = codec::split(packet).map_err(|_| End::Broken)?;
         let mut fds = received.fds;
         if tag == codec::TAG_INLINE {
-            return self.handle(inline, fds, spawner);
+            if received.fds_lost {
+                let Request { id, .. } = codec::decode(inline).map_err(|_| End::Broken)?;
+                return self.done(id, Err(Failure::new(Step::Request, libc::EMFILE)));
+            }
+            return self.handle(inline, fds, kernel);
         }
         if fds.is_empty() {
             return Err(End::Broken);
         }
         let payload = fds.remove(0);
         let content = memfd::read_sealed(payload.as_fd(), codec::MEMFD_MAX).map_err(|_| End::Broken)?;
-        self.handle(&content, fds, spawner)
+        self.handle(&content, fds, kernel)
     }
 
-    fn handle(&mut self, payload: &[u8], fds: Vec<OwnedFd>, spawner: &Spawner) -> Result<(), End> {
+    fn handle(&mut self, payload: &[u8], fds: Vec<OwnedFd>, kernel: &Kernel) -> Result<(), End> {
         let Request { id, body } = codec::decode(payload).map_err(|_| End::Broken)?;
         // What comes after a reset shall find the new tree. Answers to runs in flight and pings are no part of it.
         let is_urgent = matches!(
@@ -197,14 +238,14 @@ impl Container {
         }
         match body {
             RequestBody::Ping => self.done(id, Ok(())),
-            RequestBody::Execve(exec) => self.execute(id, &exec, fds, spawner),
+            RequestBody::Execve(exec) => self.execute(id, &exec, fds, kernel),
             RequestBody::Kill { run, signal } => {
                 self.kill(run, signal.into());
                 Ok(())
             }
             RequestBody::Resume(run) => {
-                let waiting = self.runs.iter_mut().find(|known| known.id == run).and_then(|run| run.waiting.as_mut());
-                if let Some(waiting) = waiting {
+                let run = self.runs.iter().find(|known| known.id == run);
+                if let Some(waiting) = run.and_then(|run| run.waiting.as_ref()) {
                     waiting.resume();
                 }
                 Ok(())
@@ -252,7 +293,7 @@ impl Container {
                     run.killed = true;
                 }
                 let _ = process::kill(-1, libc::SIGKILL);
-                self.reap(spawner)
+                self.reap(kernel)
             }
         }
     }
@@ -262,135 +303,203 @@ impl Container {
         self.reply(id, ReplyBody::Opened(opened), &numbers)
     }
 
-    fn execute(&mut self, id: u32, exec: &Exec<'_>, fds: Vec<OwnedFd>, spawner: &Spawner) -> Result<(), End> {
-        let started_us = process::monotonic_us();
-        match self.start(id, exec, fds, spawner, started_us) {
-            Err(failure) => self.reply(id, ReplyBody::Failed(failure), &[]),
-            Ok(run) => {
-                let pid = run.pid;
-                let has_sync_point = run.waiting.is_some();
-                self.runs.push(run);
-                if has_sync_point {
-                    self.send(id, ReplyBody::SyncPoint, &[], Some(pid))?;
-                } else if exec.flags.report_start {
-                    self.send(id, ReplyBody::Started, &[], Some(pid))?;
-                }
-                Ok(())
-            }
+    fn execute(&mut self, id: u32, exec: &Exec<'_>, fds: Vec<OwnedFd>, kernel: &Kernel) -> Result<(), End> {
+        let run = match self.start(id, exec, fds, kernel) {
+            Ok(run) => run,
+            Err(failure) => return self.reply(id, ReplyBody::Failed(failure), &[]),
+        };
+        let (pid, is_beside) = (run.pid, run.waiting.is_some());
+        self.runs.push(run);
+        if exec.flags.sync {
+            self.send(id, ReplyBody::SyncPoint, &[], Some(pid))
+        } else if exec.flags.report_start && !is_beside {
+            self.send(id, ReplyBody::Started, &[], Some(pid))
+        } else {
+            Ok(())
         }
     }
 
-    fn start(
-        &self,
-        id: u32,
-        exec: &Exec<'_>,
-        fds: Vec<OwnedFd>,
-        spawner: &Spawner,
-        started_us: u64,
-    ) -> Result<Run, Failure> {
+    fn start(&mut self, id: u32, exec: &Exec<'_>, fds: Vec<OwnedFd>, kernel: &Kernel) -> Result<Run, Failure> {
+        let started_us = process::monotonic_us();
+        let failed = |error: io::Error| Failure::new(Step::CloneChild, errno(&error));
         let Ids { init, program } = self.ids;
         let identity = (init != program).then_some((program.uid, program.gid));
         let fds = plan::clear_targets(fds).map_err(|error| Failure::new(Step::DupDescriptor, errno(&error)))?;
         let mut plan = Plan::new(exec, &self.env, fds, identity)?;
-        // One run at a time may go without a tag of its own.
-        let needs_tag = self.runs.iter().any(|run| run.tag.is_none());
-        let namespaces = if needs_tag { libc::CLONE_NEWUTS as u64 } else { 0 };
+        if self.runs.iter().any(|run| run.tag == self.own_tag) {
+            process::unshare(libc::CLONE_NEWUTS).map_err(failed)?;
+            self.own_tag = self.proc.as_ref().and_then(|proc| sweep::tag(proc.as_fd(), 1)).unwrap_or_default();
+        }
         let limits = plan.limits;
-        let (pid, setup_us, waiting) = if exec.flags.sync {
-            let waiting = spawner.start_waiting(plan, namespaces)?;
+        let (pid, setup_us, waiting) = if exec.flags.sync || !self.runs.is_empty() {
+            let waiting = kernel.spawner.start_beside(plan)?;
+            if let Some(executed) = waiting.executed() {
+                // Without it the program runs all the same; only the host hears of it late.
+                let _ = kernel.epoll.add(executed, libc::EPOLLIN as u32, TOKEN_CHILDREN + u64::from(id));
+            }
             (waiting.pid, 0, Some(waiting))
         } else {
-            let started = spawner.execute(&mut plan, namespaces)?;
+            let started = kernel.spawner.execute(&mut plan)?;
             (started.pid, process::monotonic_us().saturating_sub(started_us), None)
         };
-        let tag = needs_tag.then(|| {
-            self.proc.as_ref().and_then(|proc| sweep::tag(proc.as_fd(), &pid.to_string())).unwrap_or_default()
-        });
-        Ok(Run { id, pid, tag, started_us, setup_us, limits, waiting, killed: false, end: None, sweeps: 0 })
+        Ok(Run {
+            id,
+            pid,
+            tag: self.own_tag.clone(),
+            started_us,
+            setup_us,
+            limits,
+            waiting,
+            report_start: exec.flags.report_start,
+            killed: false,
+            end: None,
+            sweeps: 0,
+            is_swept: false,
+        })
     }
 
-    /// Signals the main process of a run, which is ours to reap: the number is its own until then.
-    fn kill(&mut self, id: u32, signal: i32) {
-        if let Some(run) = self.runs.iter_mut().find(|run| run.id == id && run.end.is_none()) {
-            run.killed |= signal == libc::SIGKILL;
-            let _ = process::kill(run.pid, signal);
-        }
-    }
-
-    /// Reaps whoever has ended, and reports the runs that this completes.
-    fn reap(&mut self, spawner: &Spawner) -> Result<(), End> {
-        let somebody_is_left = loop {
-            match process::wait_any(false) {
-                Ok(Some(reaped)) => {
-                    if let Some(run) = self.runs.iter_mut().find(|run| run.pid == reaped.pid && run.end.is_none()) {
-                        run.ended(&reaped);
-                    }
+    /// Takes note of programs that were executed beside us.
+    fn note_executed(&mut self, kernel: &Kernel) -> Result<(), End> {
+        let mut started = Vec::new();
+        for run in &mut self.runs {
+            let Some(waiting) = &mut run.waiting else { continue };
+            let Some(executed) = waiting.executed() else { continue };
+            if !poll::is_readable(executed) {
+                continue;
+            }
+            let _ = kernel.epoll.remove(executed);
+            waiting.note_executed();
+            // The child that failed has closed the pipe by ending, and is about to be reaped.
+            if waiting.failure().is_none() {
+                run.setup_us = process::monotonic_us().saturating_sub(run.started_us);
+                if run.report_start {
+                    started.push((run.id, run.pid));
                 }
-                Ok(None) => break true,
-                // ECHILD: everybody's last parent has no child, so nobody is there.
-                Err(_) => break false,
-            }
-        };
-        if somebody_is_left {
-            self.sweep();
-        }
-        let is_complete = |run: &Run, alone: bool| run.end.is_some() && (alone || run.sweeps == u32::MAX);
-        while let Some(index) = self.runs.iter().position(|run| is_complete(run, !somebody_is_left)) {
-            let run = self.runs.swap_remove(index);
-            if let Some(end) = run.end {
-                self.reply(run.id, end, &[])?;
             }
         }
-        if !somebody_is_left && !self.resets.is_empty() {
-            self.reset(spawner)?;
+        for (id, pid) in started {
+            self.send(id, ReplyBody::Started, &[], Some(pid))?;
         }
         Ok(())
     }
 
-    /// Kills what ended runs left behind. A run of which nothing is left gets `sweeps == u32::MAX`.
+    /// Signals the main process of a run, which is ours to reap: the number is its own until then. The rest of the run is killed
+    /// when that has ended; or, should it not, by [`Container::kill_traced`].
+    fn kill(&mut self, id: u32, signal: i32) {
+        let is_only = self.runs.len() == 1;
+        let Some(run) = self.runs.iter_mut().find(|run| run.id == id && run.end.is_none()) else { return };
+        let _ = process::kill(run.pid, signal);
+        if signal == libc::SIGKILL {
+            run.killed = true;
+            if is_only {
+                let _ = process::kill(-1, libc::SIGKILL);
+            }
+        }
+    }
+
+    /// A main process that was killed and is still not ours to reap is traced by a process of its own run (or of another, which it
+    /// then has to wait for). Whoever carries its tag goes.
+    fn kill_traced(&mut self) {
+        let Some(proc) = &self.proc else { return };
+        for run in self.runs.iter_mut().filter(|run| run.killed && run.end.is_none()) {
+            if run.sweeps > 0 {
+                sweep::kill_if(proc, run.sweeps > sweep::GENTLE_ROUNDS, |tag| *tag == run.tag);
+            }
+            run.sweeps += 1;
+        }
+    }
+
+    /// Reaps whoever has ended, and reports the runs that this completes.
+    fn reap(&mut self, kernel: &Kernel) -> Result<(), End> {
+        // Before the ends: a program has begun before it has ended.
+        if self.runs.iter().any(|run| run.waiting.is_some()) {
+            self.note_executed(kernel)?;
+        }
+        self.is_reaping = true;
+        let mut somebody_is_left = true;
+        for _ in 0..REAP_SLICE {
+            match process::wait_any(false) {
+                Ok(Some(reaped)) => {
+                    if let Some(run) = self.runs.iter_mut().find(|run| run.pid == reaped.pid && run.end.is_none()) {
+                        if let Some(executed) = run.waiting.as_ref().and_then(Waiting::executed) {
+                            let _ = kernel.epoll.remove(executed);
+                        }
+                        run.ended(&reaped);
+                    }
+                    continue;
+                }
+                Ok(None) => {}
+                // ECHILD: everybody's last parent has no child, so nobody is there.
+                Err(_) => somebody_is_left = false,
+            }
+            self.is_reaping = false;
+            break;
+        }
+        if somebody_is_left {
+            self.kill_traced();
+            self.sweep();
+        }
+        while let Some(index) =
+            self.runs.iter().position(|run| run.end.is_some() && (run.is_swept || !somebody_is_left))
+        {
+            if let Run { id, end: Some(end), .. } = self.runs.swap_remove(index) {
+                self.reply(id, end, &[])?;
+            }
+        }
+        if !somebody_is_left && !self.resets.is_empty() {
+            self.reset(kernel)?;
+        }
+        Ok(())
+    }
+
+    /// Kills whatever belongs to no run that goes on, and marks the ended runs as swept if there was nothing.
     fn sweep(&mut self) {
-        if self.runs.iter().all(|run| run.end.is_some()) {
-            // Nobody who is still there belongs to anybody.
+        let is_live = |run: &&Run| run.end.is_none();
+        if self.runs.iter().find(is_live).is_none() {
             if !self.runs.is_empty() || !self.resets.is_empty() {
                 let _ = process::kill(-1, libc::SIGKILL);
             }
             return;
         }
-        if self.runs.iter().all(|run| run.end.is_none()) {
-            return;
-        }
+        let Some(rounds) = self.runs.iter().filter(|run| run.end.is_some()).map(|run| run.sweeps).max() else { return };
+        // Without a /proc an ended run waits for the others, and is swept with them.
         let Some(proc) = &self.proc else { return };
-        let mains: Vec<i32> = self.runs.iter().filter(|run| run.end.is_none()).map(|run| run.pid).collect();
-        let is_main = |pid| mains.contains(&pid);
-        let Some(orphans) = sweep::orphans(proc.as_fd(), is_main) else { return };
+        let live: Vec<(i32, &Tag)> = self.runs.iter().filter(is_live).map(|run| (run.pid, &run.tag)).collect();
+        let is_main = |pid| live.iter().any(|(main, _)| *main == pid);
+        let strangers = match sweep::has_orphans(proc.as_fd(), is_main) {
+            Some(false) => 0,
+            _ => sweep::kill_if(proc, rounds >= sweep::GENTLE_ROUNDS, |tag| !live.iter().any(|(_, known)| *known == tag)),
+        };
         for run in self.runs.iter_mut().filter(|run| run.end.is_some()) {
-            let tag = run.tag.as_ref().unwrap_or(&self.own_tag);
-            if sweep::kill_tagged(proc.as_fd(), &orphans, tag).is_empty() {
-                run.sweeps = u32::MAX;
-            } else if run.sweeps < sweep::GENTLE_ROUNDS {
-                run.sweeps += 1;
-            } else {
-                sweep::freeze_and_kill(proc, is_main, tag);
-                run.sweeps = u32::MAX;
-            }
+            run.sweeps += 1;
+            run.is_swept = strangers == 0;
         }
     }
 
-    fn reset(&mut self, spawner: &Spawner) -> Result<(), End> {
+    fn reset(&mut self, kernel: &Kernel) -> Result<(), End> {
+        // Where programs have init's own identity they can lower its limits, and what they start would inherit them (prlimit(2)).
+        if own_limits() != self.limits {
+            return Err(End::Broken);
+        }
         // Whoever waits for a deletion or a file of the old tree: it is gone, as was to be.
         for deletion in std::mem::take(&mut self.deletions) {
             self.done(deletion.id, Ok(()))?;
         }
         self.tickets.clear();
-        let result = self
-            .resetter
-            .reset(&self.tree, &mut self.attached, self.ids.init, self.ids.program)
-            .and_then(|()| self.enter_work_dir());
+        let Ids { init, program } = self.ids;
+        let result = self.resetter.reset(&self.tree, &mut self.attached, init, program).and_then(|()| {
+            self.tree
+                .make_directory(&self.work_dir)
+                .map_err(|error| Failure::new(Step::MakeDirectory, errno(&error)).of(&self.work_dir))?;
+            self.enter_work_dir()
+        });
         for id in std::mem::take(&mut self.resets) {
             self.done(id, result.clone())?;
         }
+        // Half a reset is none: nobody shall go on in what may hold the last one's files.
+        result.map_err(|_| End::Broken)?;
         while let Some((payload, fds)) = self.deferred.pop_front() {
-            self.handle(&payload, fds, spawner)?;
+            self.handle(&payload, fds, kernel)?;
             if !self.resets.is_empty() {
                 break;
             }

@@ -14,14 +14,17 @@ use crate::setup::{self, Placement};
 use hotcell_linux::clone3::{self, Fork};
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
-use hotcell_linux::{errno, file, memfd, pidfd, process, signal};
+use hotcell_linux::{errno, file, memfd, pidfd, prctl, process, signal};
 use hotcell_protocol::{Failure, Launch, Launched, Network, Setup, Step, codec};
 use std::collections::HashMap;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::process::ExitCode;
 
 const HOST_SOCKET: i32 = 3;
+/// The niceness of init.
+const INIT_NICE: i32 = -10;
 const TOKEN_HOST: u64 = 0;
 const TOKEN_CHILDREN: u64 = 1;
 
@@ -39,15 +42,32 @@ pub fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What the host had set for itself and its children by chance is not for containers: the file mode mask, its CPUs, its
-/// niceness. Each is best effort: without the right to it the host's own stays.
+/// What the host has for itself is not for containers: its terminal and the signals typed there, its mask of file modes, its CPUs,
+/// priorities and personality, its immunity to the OOM killer. Each is best effort: without the right to it the host's own stays.
 fn prepare() {
+    let _ = process::setsid();
     file::set_umask(0);
-    let _ = process::set_nice(0);
+    let _ = process::use_normal_scheduling();
+    let _ = process::set_nice(0, 0);
+    let _ = process::use_normal_io_priority();
     let _ = process::use_every_cpu();
+    let _ = process::use_normal_personality();
+    // the default of Linux: 50 microseconds
+    let _ = prctl::set_timer_slack(50_000);
+    let _ = prctl::set_huge_pages_disabled(false);
+    let immune = fs::read_to_string(OOM_SCORE_ADJ).is_ok_and(|score| score.trim_start().starts_with('-'));
+    if immune {
+        let _ = fs::write(OOM_SCORE_ADJ, "0");
+    }
     // 1, not 0: with a piped core_pattern 0 still starts the host's handler, as root, for every crash (core(5)).
     let _ = process::set_rlimit(libc::RLIMIT_CORE, 1, 1);
+    // A host that is content with few descriptors may still have many containers.
+    if let Ok((_, hard)) = process::rlimit(libc::RLIMIT_NOFILE) {
+        let _ = process::set_rlimit(libc::RLIMIT_NOFILE, hard, hard);
+    }
 }
+
+const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
 
 struct Launcher {
     socket: OwnedFd,
@@ -92,21 +112,26 @@ impl Launcher {
             Err(RecvError::Io(error)) => return Err(error),
             Err(RecvError::Truncated) => return Err(io::Error::from_raw_os_error(libc::EMSGSIZE)),
         };
+        let lost = received.fds_lost;
         let mut fds = received.fds.into_iter();
         let malformed = || io::Error::from_raw_os_error(libc::EBADMSG);
         let (tag, inline) =
             buffer.get(..received.len).and_then(|packet| codec::split(packet).ok()).ok_or_else(malformed)?;
         let content;
         let payload = if tag == codec::TAG_MEMFD {
-            let fd = fds.next().ok_or_else(malformed)?;
+            // Without it not even the id is known: the host finds out by its deadline.
+            let Some(fd) = fds.next() else { return if lost { Ok(true) } else { Err(malformed()) } };
             content = memfd::read_sealed(fd.as_fd(), codec::MEMFD_MAX)?;
             &content
         } else {
             inline
         };
         let Launch { id, setup } = codec::decode(payload).map_err(|_| malformed())?;
-        let socket = fds.next().ok_or_else(malformed)?;
-        let launched = self.launch(&setup, socket);
+        let launched = match fds.next() {
+            Some(socket) => self.launch(&setup, socket),
+            None if lost => Err(Failure::new(Step::Request, libc::EMFILE)),
+            None => return Err(malformed()),
+        };
         let (result, fd) = match &launched {
             Ok((pid, pidfd)) => (Ok(*pid as u32), Some(pidfd.as_raw_fd())),
             Err(failure) => (Err(failure.clone()), None),
@@ -155,6 +180,8 @@ impl Launcher {
             }
             Fork::Parent(pid, pidfd) => (pid, pidfd),
         };
+        // Ahead of the programs: whoever keeps every processor busy must not keep pid 1 from killing it. Only root may.
+        let _ = process::set_nice(pid, INIT_NICE);
         let ids = strategy.apply(pid, setup).and_then(|ids| open_gate(opener, &ids).map(|()| ids));
         if let Err(failure) = ids {
             let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);

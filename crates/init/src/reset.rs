@@ -51,6 +51,8 @@ impl Resetter {
 fn start_disposer() -> Option<PipeWriter> {
     let (mut numbers, writer) = pipe().ok()?;
     let close_all = move || {
+        // A thread keeps the namespaces that it started with, and what is in them: not those of the runs to come.
+        let _ = process::unshare(libc::CLONE_NEWIPC);
         let _ = capability::set(capability::Capabilities::NONE);
         let mut number = [0; 4];
         while numbers.read_exact(&mut number).is_ok() {

@@ -1,10 +1,11 @@
 //! The runs in flight, and what becomes of each.
 //!
 //! Runs in pid 1. A run lasts from its clone until its last process is gone, and is reported then. Its main process is known by pid
-//! (ours to reap, so the number cannot be reused before). Every other process of it is known by descent while it is the
-//! container's only run; runs that overlap are told apart by a tag that no program can change, see [`crate::sweep`].
+//! (ours to reap, so the number cannot be reused before), every other process of it by a tag that no program can change, see
+//! [`crate::sweep`].
 
 use crate::exec::{Limits, Waiting};
+use crate::sweep::Tag;
 use hotcell_linux::process::{Reaped, monotonic_us};
 use hotcell_protocol::{Failure, Outcome, RLimit, ReplyBody, Usage, Verdict};
 
@@ -17,22 +18,26 @@ pub struct Run {
     pub id: u32,
     /// Its main process.
     pub pid: i32,
-    /// How its processes are told from others' ([`crate::sweep::Tag`]); `None` if they carry init's own.
-    pub tag: Option<Vec<u8>>,
+    /// What all its processes carry, and those of no other run in flight.
+    pub tag: Tag,
     /// `CLOCK_MONOTONIC` at the start of the clone, and how long it took until the program ran.
     pub started_us: u64,
     /// See above.
     pub setup_us: u64,
     /// The limits in force.
     pub limits: Limits,
-    /// For a run with a sync point: what its child reads.
+    /// For a run that was started beside others, or with a sync point: what its child reads until it executes the program.
     pub waiting: Option<Waiting>,
+    /// Whether to tell the host that the program runs.
+    pub report_start: bool,
     /// Whether it was we who sent SIGKILL.
     pub killed: bool,
     /// What to report once its last process is gone; set when the main process was reaped.
     pub end: Option<ReplyBody>,
-    /// How often its leftovers were killed one by one.
+    /// How often something was found that it had left.
     pub sweeps: u32,
+    /// Whether nothing of it is left.
+    pub is_swept: bool,
 }
 
 impl Run {

@@ -15,6 +15,9 @@ impl Capabilities {
     pub const INIT: Self = Self(
         1 << CHOWN | 1 << DAC_OVERRIDE | 1 << FOWNER | 1 << KILL | 1 << SETGID | 1 << SETUID | 1 << SETPCAP | 1 << SYS_PTRACE | 1 << SYS_ADMIN,
     );
+
+    /// The same without those over files: with the host's own user namespace they would be the host's.
+    pub const INIT_BARE: Self = Self(Self::INIT.0 & !(1 << CHOWN | 1 << DAC_OVERRIDE | 1 << FOWNER));
 }
 
 const CHOWN: u8 = 0;

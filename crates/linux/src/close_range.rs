@@ -12,13 +12,3 @@ pub unsafe fn close_from(first: u32) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) })?;
     Ok(())
 }
-
-/// Closes every descriptor from `first` to `last`.
-///
-/// # Safety
-/// As for [`close_from`].
-pub unsafe fn close_between(first: u32, last: u32) -> io::Result<()> {
-    // SAFETY: the caller's.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
-    Ok(())
-}

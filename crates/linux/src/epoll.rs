@@ -33,6 +33,14 @@ impl Epoll {
         check(result.into()).map(drop)
     }
 
+    /// Watches it no longer. (Closing is not enough where a forked process still has a copy.)
+    pub fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let (epoll, none) = (self.0.as_raw_fd(), std::ptr::null_mut());
+        // SAFETY: no memory involved.
+        let result = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_DEL, fd.as_raw_fd(), none) };
+        check(result.into()).map(drop)
+    }
+
     /// Waits for events, forever or for so many milliseconds; calls `ready(token, events)` for each. A signal is no event.
     pub fn wait(&self, timeout_ms: Option<i32>, mut ready: impl FnMut(u64, u32)) -> io::Result<()> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 16];

@@ -84,6 +84,13 @@ pub fn chmod(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// fchown(2).
+pub fn chown(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::fchown(fd.as_raw_fd(), uid, gid) }.into())?;
+    Ok(())
+}
+
 /// fcntl(2) `F_SETFL`.
 pub fn set_status_flags(fd: BorrowedFd<'_>, flags: i32) -> io::Result<()> {
     // SAFETY: no memory involved.

@@ -21,6 +21,7 @@ pub mod mount_api;
 pub mod net;
 pub mod openat2;
 pub mod pidfd;
+pub mod poll;
 pub mod prctl;
 pub mod process;
 pub mod seqpacket;

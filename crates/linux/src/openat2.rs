@@ -16,10 +16,15 @@ pub mod resolve {
     pub const IN_ROOT: u64 = 0x10;
 }
 
+/// How often a race with a rename elsewhere is taken up again. (`EAGAIN` also means a lease that somebody holds on the file: no
+/// waiting for that, nor for a program that renames in a loop.)
+const RETRIES: u32 = 32;
+
 /// Opens `path` below `directory`; close-on-exec always.
 pub fn openat2(directory: BorrowedFd<'_>, path: &CStr, flags: i32, mode: u32, resolve: u64) -> io::Result<OwnedFd> {
     let how = [(flags | libc::O_CLOEXEC) as u32 as u64, mode.into(), resolve];
     let directory = directory.as_raw_fd();
+    let mut retries = 0;
     loop {
         // SAFETY: the kernel reads the path and `struct open_how`, three u64.
         let result = unsafe {
@@ -28,8 +33,9 @@ pub fn openat2(directory: BorrowedFd<'_>, path: &CStr, flags: i32, mode: u32, re
         match check(result) {
             // SAFETY: a new descriptor that nothing else knows.
             Ok(fd) => return Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
-            // EAGAIN: a rename elsewhere raced with a `..`
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {}
+            Err(error) if retries < RETRIES && matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {
+                retries += 1;
+            }
             Err(error) => return Err(error),
         }
     }

@@ -27,3 +27,13 @@ pub fn set_no_new_privs() -> io::Result<()> {
 pub fn set_securebits(bits: u32) -> io::Result<()> {
     prctl(libc::PR_SET_SECUREBITS, bits.into()).map(drop)
 }
+
+/// `PR_SET_TIMERSLACK` in nanoseconds, of this thread and what it forks.
+pub fn set_timer_slack(nanoseconds: u64) -> io::Result<()> {
+    prctl(libc::PR_SET_TIMERSLACK, nanoseconds).map(drop)
+}
+
+/// `PR_SET_THP_DISABLE`.
+pub fn set_huge_pages_disabled(disabled: bool) -> io::Result<()> {
+    prctl(libc::PR_SET_THP_DISABLE, disabled.into()).map(drop)
+}

@@ -110,10 +110,40 @@ pub fn unshare(flags: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// setpriority(2) of this process.
-pub fn set_nice(nice: i32) -> io::Result<()> {
+/// setpriority(2) of a process, 0 for this one.
+pub fn set_nice(pid: i32, nice: i32) -> io::Result<()> {
     // SAFETY: no memory involved.
-    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }.into())?;
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, pid as libc::id_t, nice) }.into())?;
+    Ok(())
+}
+
+/// setsid(2).
+pub fn setsid() -> io::Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::setsid() }.into())?;
+    Ok(())
+}
+
+/// sched_setscheduler(2) of this process to `SCHED_OTHER`.
+pub fn use_normal_scheduling() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the kernel reads one sched_param.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const parameters) }.into())?;
+    Ok(())
+}
+
+/// ioprio_set(2) of this process to what its niceness gives.
+pub fn use_normal_io_priority() -> io::Result<()> {
+    const IOPRIO_WHO_PROCESS: i32 = 1;
+    // SAFETY: no memory involved.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, 0) })?;
+    Ok(())
+}
+
+/// personality(2) of this process to that of plain Linux.
+pub fn use_normal_personality() -> io::Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::personality(0) }.into())?;
     Ok(())
 }
 
@@ -204,6 +234,8 @@ pub mod raw {
         exit(code: i32) = SYS_exit_group;
         /// umask(2).
         umask(mask: u32) = SYS_umask;
+        /// setpriority(2).
+        setpriority(which: i32, who: i32, nice: i32) = SYS_setpriority;
         /// setsid(2).
         setsid() = SYS_setsid;
         /// fcntl(2) with an integer argument.
@@ -222,6 +254,8 @@ pub mod raw {
         setresgid(real: u32, effective: u32, saved: u32) = SYS_setresgid;
         /// keyctl(2) with one argument.
         keyctl(operation: i32, argument: usize) = SYS_keyctl;
+        /// prctl(2) with one argument.
+        prctl(option: i32, argument: usize) = SYS_prctl;
         /// capset(2).
         capset(header: *const [u32; 2], data: *const [u32; 6]) = SYS_capset;
         /// prlimit(2) of this process.

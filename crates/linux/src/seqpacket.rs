@@ -1,7 +1,8 @@
 //! `AF_UNIX` `SOCK_SEQPACKET` sockets with descriptors and credentials (unix(7), cmsg(3)).
 //!
 //! A received descriptor is owned before anything about the packet is looked at, so whatever the reader decides, nothing
-//! leaks; a truncated packet or control message closes all of them (the kernel has installed those that fitted).
+//! leaks; a truncated packet closes all of them, and so does one whose descriptors did not all fit (the kernel has installed those
+//! that did).
 
 use crate::check;
 use std::io;
@@ -136,6 +137,9 @@ pub struct Received {
     pub len: usize,
     /// Descriptors that came along, close-on-exec.
     pub fds: Vec<OwnedFd>,
+    /// Whether there were more than this process could take (`MSG_CTRUNC`). The buffer has room for as many as a packet can carry,
+    /// so this means that the limit on open files was reached (`EMFILE`, `ENFILE`). None is left then.
+    pub fds_lost: bool,
     /// The pid of `SCM_CREDENTIALS`, translated by the kernel, where [`enable_credentials`] was called.
     pub pid: Option<i32>,
 }
@@ -145,7 +149,7 @@ pub struct Received {
 pub enum RecvError {
     /// The kernel's error; `WouldBlock` with [`Wait::DontWait`] and no packet.
     Io(io::Error),
-    /// The packet, or what came with it, did not fit (`MSG_TRUNC`, `MSG_CTRUNC`). Its descriptors are closed.
+    /// The packet was longer than the buffer (`MSG_TRUNC`). Its descriptors are closed.
     Truncated,
 }
 
@@ -169,7 +173,7 @@ pub fn recv(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: Wait) -> Result<Rec
             Err(error) => return Err(RecvError::Io(error)),
         }
     };
-    let mut received = Received { len, fds: Vec::new(), pid: None };
+    let mut received = Received { len, fds: Vec::new(), fds_lost: false, pid: None };
     // SAFETY: `message` and the control buffer it points to are as the kernel left them.
     let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
     while !header.is_null() {
@@ -199,8 +203,12 @@ pub fn recv(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: Wait) -> Result<Rec
         // SAFETY: as for CMSG_FIRSTHDR.
         header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
     }
-    if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
+    if message.msg_flags & libc::MSG_TRUNC != 0 {
         return Err(RecvError::Truncated);
+    }
+    if message.msg_flags & libc::MSG_CTRUNC != 0 {
+        received.fds.clear();
+        received.fds_lost = true;
     }
     Ok(received)
 }

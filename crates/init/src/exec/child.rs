@@ -32,7 +32,7 @@ struct Failed {
     index: u32,
 }
 
-/// The child's whole life. (After the gate, `fds` and `execute` of the plan are no longer the child's to read.)
+/// The child's whole life.
 ///
 /// # Safety
 /// `argument` points to a [`Plan`] that outlives this function, and that nobody else writes but for its atomics.
@@ -71,8 +71,11 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
     check(Step::Setsid, 0, unsafe { raw::setsid() })?;
     // SAFETY: the caller's.
     let execute = unsafe { place_descriptors(plan) }?;
-    // SAFETY: the mask is a local of the child.
+    // SAFETY: no memory involved.
     unsafe { raw::umask(0o022) };
+    // Pid 1 may be ahead of its programs (`launcher`); where it is behind, with a host that is nice, so are they, and this fails.
+    // SAFETY: no memory involved.
+    unsafe { raw::setpriority(libc::PRIO_PROCESS as i32, 0, 0) };
     for planned in &plan.rlimits {
         // SAFETY: the kernel reads one rlimit64 of the plan.
         let result = unsafe { raw::prlimit(0, planned.resource, &raw const planned.limit, ptr::null_mut()) };
@@ -94,6 +97,10 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
         // SAFETY: no memory involved.
         check(Step::SetChildIdentity, 0, unsafe { raw::setresuid(uid, uid, uid) })?;
     }
+    // The change of identity has set the memory that we share with pid 1 to fs.suid_dumpable, whatever that is (prctl(2)). Until the
+    // capabilities go, no sibling of the same identity may trace this process.
+    // SAFETY: no memory involved.
+    check(Step::SetChildIdentity, 0, unsafe { raw::prctl(libc::PR_SET_DUMPABLE, 0) })?;
     let (header, none) = (capability::HEADER, [0_u32; 6]);
     // SAFETY: the kernel reads the header and the sets.
     check(Step::DropCapabilities, 0, unsafe { raw::capset(&raw const header, &raw const none) })?;
@@ -104,7 +111,6 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
     // SAFETY: every signal has its default disposition in pid 1, so no handler can run.
     check(Step::SetSignals, 0, unsafe { raw::set_signal_mask(0) })?;
     if plan.has_sync_point {
-        plan.at_gate.store(true, Release);
         while plan.gate.load(Acquire) == gate::CLOSED {
             // SAFETY: the word lives in the plan; an early return is what the loop is for.
             unsafe { raw::futex(plan.gate.as_ptr(), libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, gate::CLOSED, ptr::null()) };

@@ -9,14 +9,16 @@ use hotcell_protocol::{Exec, Failure, Resource, Step, strings};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32};
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32};
 
 /// Where programs are looked for in an environment without PATH.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 
 /// Limits of every program unless its run sets its own (setrlimit(2)): soft, hard. A hard limit of the host that is lower stays.
-const DEFAULT_LIMITS: [(Resource, u64, u64); 6] = [
+const DEFAULT_LIMITS: [(Resource, u64, u64); 7] = [
     (Resource::Nofile, 256, 1024),
+    // Also bounds how many orphans pid 1 may have to reap before it can tell of an end.
+    (Resource::Nproc, 1024, 1024),
     (Resource::Memlock, 64 * 1024, 64 * 1024),
     (Resource::Msgqueue, 0, 0),
     (Resource::Sigpending, 256, 256),
@@ -60,8 +62,6 @@ pub struct Plan {
     pub has_sync_point: bool,
     /// [`crate::exec::child::gate`]; the child waits on it.
     pub gate: AtomicU32,
-    /// Set by the child when it has reached the gate: from then on it reads neither `fds` nor `execute`.
-    pub at_gate: AtomicBool,
     /// errno of a failure, or 0; written by the child last of the three.
     pub failed_errno: AtomicI32,
     pub failed_step: AtomicU8,
@@ -125,7 +125,6 @@ impl Plan {
             fds,
             identity,
             gate: AtomicU32::new(0),
-            at_gate: AtomicBool::new(false),
             failed_errno: AtomicI32::new(0),
             failed_step: AtomicU8::new(0),
             failed_index: AtomicU32::new(0),
@@ -179,10 +178,16 @@ impl Text {
 }
 
 fn plan_limits(exec: &Exec<'_>) -> Vec<PlannedLimit> {
-    let given = exec.rlimits.iter().zip(0..).map(|(limit, index)| PlannedLimit {
-        resource: limit.resource.number(),
-        limit: libc::rlimit64 { rlim_cur: limit.soft, rlim_max: limit.hard },
-        index: Some(index),
+    let given = exec.rlimits.iter().zip(0..).map(|(limit, index)| {
+        // "No core dumps" is 1: with a piped core_pattern, 0 starts the host's handler all the same, as root (core(5)).
+        let is_none = limit.resource == Resource::Core && limit.soft == 0;
+        let least = u64::from(is_none);
+        PlannedLimit {
+            resource: limit.resource.number(),
+            limit: libc::rlimit64 { rlim_cur: limit.soft.max(least), rlim_max: limit.hard.max(least) },
+            // where the host's own hard limit is 0 there is no more to be had
+            index: (!is_none).then_some(index),
+        }
     });
     let defaults = DEFAULT_LIMITS.iter().filter(|(resource, ..)| {
         !exec.rlimits.iter().any(|limit| limit.resource == *resource)

@@ -1,8 +1,12 @@
 //! Cloning the child of a [`Plan`].
 //!
-//! Runs in pid 1. A run without a sync point is cloned with `CLONE_VFORK`: pid 1 stands still for the few system calls until the
-//! program is executed, and one stack serves all. With a sync point that could be forever, so such a child runs beside pid 1,
-//! on a stack of its own, and its plan is kept until it is reaped.
+//! Runs in pid 1. A run that has the container to itself is cloned with `CLONE_VFORK`: pid 1 stands still for the few system calls
+//! until the program is executed, and one stack serves all.
+//!
+//! With a sync point that could be for ever; and beside other runs it could be made to be, because between its change of identity and
+//! execve the child is one that their programs may stop, or keep from executing a file that they hold a lease on (fcntl(2)). Such a child
+//! runs beside pid 1, on a stack of its own, and its plan is kept until it is reaped. The read end of a pipe, of which the child has the
+//! other, closes when it executes the program or ends.
 
 use super::Plan;
 use super::child::{self, gate};
@@ -11,8 +15,9 @@ use hotcell_linux::process::raw;
 use hotcell_linux::signal::Stack;
 use hotcell_linux::{errno, process};
 use hotcell_protocol::{Failure, Step};
-use std::io;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::Ordering::Release;
 
 /// Clones children.
 pub struct Spawner {
@@ -25,13 +30,15 @@ pub struct Started {
     pub pid: i32,
 }
 
-/// A child at, or on its way to, its sync point: its pid, and what it still reads.
+/// A child that runs beside us.
 pub struct Waiting {
     /// Its pid.
     pub pid: i32,
     plan: Box<Plan>,
     /// Unmapped with this value, which is not before the child was reaped.
     _stack: Stack,
+    /// Reads as closed once the child has executed the program or ended.
+    executed: Option<PipeReader>,
 }
 
 impl Spawner {
@@ -41,8 +48,8 @@ impl Spawner {
     }
 
     /// Clones and executes; returns when the program runs, or was found not to be executable and is gone.
-    pub fn execute(&self, plan: &mut Plan, namespaces: u64) -> Result<Started, Failure> {
-        let flags = libc::CLONE_VFORK as u64 | namespaces;
+    pub fn execute(&self, plan: &mut Plan) -> Result<Started, Failure> {
+        let flags = libc::CLONE_VFORK as u64;
         let argument = std::ptr::from_mut(plan).cast();
         // SAFETY: CLONE_VFORK keeps us, and with us the plan and the one user of the stack, until the child is done with both;
         // `child::main` keeps to raw system calls.
@@ -59,33 +66,41 @@ impl Spawner {
         }
     }
 
-    /// Clones a child that will wait at its sync point.
-    pub fn start_waiting(&self, plan: Plan, namespaces: u64) -> Result<Waiting, Failure> {
+    /// Clones a child that runs beside us, and waits at its sync point if it has one.
+    pub fn start_beside(&self, plan: Plan) -> Result<Waiting, Failure> {
         let failed = |error: io::Error| Failure::new(Step::CloneChild, errno(&error));
         let stack = Stack::new().map_err(failed)?;
+        let (executed, executing) = io::pipe().map_err(failed)?;
         let mut plan = Box::new(plan);
         let argument = (&raw mut *plan).cast();
         // SAFETY: plan and stack live in `Waiting`, which is kept until the child is reaped; `child::main` keeps to raw calls.
-        let result =
-            unsafe { clone_vm(namespaces, libc::SIGCHLD, stack.base(), stack.size(), child::main, argument) };
+        let result = unsafe { clone_vm(0, libc::SIGCHLD, stack.base(), stack.size(), child::main, argument) };
         let pid = result.map_err(failed)?;
-        Ok(Waiting { pid, plan, _stack: stack })
+        // The child has a copy in a table of its own, which execve closes.
+        drop(executing);
+        Ok(Waiting { pid, plan, _stack: stack, executed: Some(executed) })
     }
 }
 
 impl Waiting {
     /// Opens the gate of the sync point.
-    ///
-    /// Our copies of the run's descriptors are closed, so that who holds the other ends sees the program's close; if the child
-    /// has not come to the gate yet it still reads the list of them, and they stay until it is reaped.
-    pub fn resume(&mut self) {
-        if self.plan.at_gate.load(Acquire) {
-            self.plan.fds.clear();
-            self.plan.execute = None;
-        }
+    pub fn resume(&self) {
         self.plan.gate.store(gate::OPEN, Release);
         // SAFETY: the word lives as long as the plan.
         unsafe { raw::futex(self.plan.gate.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1, std::ptr::null()) };
+    }
+
+    /// What becomes readable when the child has executed the program or ended; `None` once that was taken note of.
+    pub fn executed(&self) -> Option<BorrowedFd<'_>> {
+        self.executed.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Takes note of it: our copies of the run's descriptors are closed, so that who holds the other ends sees what the program does
+    /// with its own. Until then the child may read the list of them.
+    pub fn note_executed(&mut self) {
+        self.executed = None;
+        self.plan.fds.clear();
+        self.plan.execute = None;
     }
 
     /// What the child reported, if it ended without executing the program.

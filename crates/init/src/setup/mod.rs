@@ -21,16 +21,17 @@ pub use root::{Tree, open_in_root, split, terminated};
 
 use crate::container::{self, Container};
 use crate::identity::Ids;
-use hotcell_linux::{close_range, errno, mount_api, net, process, seqpacket, uts};
+use hotcell_linux::{close_range, errno, file, mount_api, net, process, seqpacket, uts};
 use hotcell_protocol::{Failure, Network, Reply, ReplyBody, Setup, Step, codec};
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-const SOCKET: i32 = 100;
-const GATE: i32 = 101;
+const SOCKET: i32 = 3;
+const GATE: i32 = 4;
 
-/// The two descriptors that a new init keeps of everything it inherited, at numbers that no program's descriptors need.
+/// The two descriptors that a new init keeps of everything it inherited. (A program's own descriptors may get the same numbers: they
+/// are placed in a table of their own.)
 pub struct Placement {
     socket: OwnedFd,
     gate: OwnedFd,
@@ -38,28 +39,31 @@ pub struct Placement {
 
 impl Placement {
     /// Moves them, and closes all others but 0 to 2.
-    pub fn take(socket: &OwnedFd, gate: BorrowedFd<'_>) -> Self {
-        for (from, to) in [(gate.as_raw_fd(), GATE), (socket.as_raw_fd(), SOCKET)] {
-            // SAFETY: no memory involved; the targets are free, because the launcher holds one descriptor a container... at most a
-            // pidfd of another container, which is not ours to keep.
-            unsafe { libc::dup3(from, to, libc::O_CLOEXEC) };
+    pub fn take(socket: &OwnedFd, gate: BorrowedFd<'_>) -> io::Result<Self> {
+        // out of each other's way first
+        let socket = file::duplicate_above(socket.as_fd(), GATE + 1)?;
+        let gate = file::duplicate_above(gate, GATE + 1)?;
+        for (from, to) in [(socket.as_raw_fd(), SOCKET), (gate.as_raw_fd(), GATE)] {
+            // SAFETY: no memory involved. Whoever owned the target is the launcher's code, to which this process never returns.
+            if unsafe { libc::dup3(from, to, libc::O_CLOEXEC) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
         }
-        // SAFETY: this process is a fork that never returns into the launcher's code: the owners of these descriptors are
-        // never dropped.
-        let _ = unsafe { close_range::close_between(3, SOCKET as u32 - 1) };
-        // SAFETY: as above.
-        let _ = unsafe { close_range::close_from(GATE as u32 + 1) };
+        std::mem::forget((socket, gate));
+        // SAFETY: as above: nothing that owns one of these is ever dropped in this process.
+        unsafe { close_range::close_from(GATE as u32 + 1) }?;
         // SAFETY: placed above, for this process alone.
         let socket = unsafe { OwnedFd::from_raw_fd(SOCKET) };
         // SAFETY: as above.
         let gate = unsafe { OwnedFd::from_raw_fd(GATE) };
-        Self { socket, gate }
+        Ok(Self { socket, gate })
     }
 }
 
 /// Makes the container and serves it. Never returns: it ends with its socket.
-pub fn main(setup: &Setup, placement: Placement, user_namespace: bool) -> ! {
-    let Placement { socket, gate } = placement;
+pub fn main(setup: &Setup, placement: io::Result<Placement>, user_namespace: bool) -> ! {
+    // Without its socket it cannot even say so; the host sees the other end close.
+    let Ok(Placement { socket, gate }) = placement else { std::process::exit(1) };
     let code = match build(setup, gate, user_namespace) {
         Ok(built) => container::serve(Container::new(setup, socket, built)),
         Err(failure) => {
@@ -99,7 +103,7 @@ fn build(setup: &Setup, gate: OwnedFd, user_namespace: bool) -> Result<Built, Fa
     let mut attached = mounts::attach(&tree, &setup.mounts, sources, setup.tmpfs, ids.program)?;
     attached.add_shared_memory(dev.shared_memory);
     attached.make_symlinks(&tree, &setup.symlinks)?;
-    tree.make_directory(&setup.work_dir)
+    tree.make_work_directory(&setup.work_dir, ids.program)
         .map_err(|error| Failure::new(Step::MakeDirectory, errno(&error)).of(&setup.work_dir))?;
     masks::hide(&tree, &setup.masked_paths)?;
     attached.leave_alone(&setup.masked_paths);
@@ -113,7 +117,7 @@ fn build(setup: &Setup, gate: OwnedFd, user_namespace: bool) -> Result<Built, Fa
     uts::set_domainname(&setup.domainname)
         .map_err(|error| Failure::new(Step::SetDomainname, errno(&error)).of(&setup.domainname))?;
     devices::take_standard_streams()?;
-    privileges::drop(ids.program)?;
+    privileges::drop(ids.program, user_namespace)?;
     Ok(Built { ids, tree, attached, proc })
 }
 

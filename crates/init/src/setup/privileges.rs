@@ -24,14 +24,14 @@ pub fn take_identity(init: Identity, user_namespace: bool) -> Result<(), Failure
 }
 
 /// Keeps what reset and starting programs need, and makes sure that no program ever gets more.
-pub fn drop(program: Identity) -> Result<(), Failure> {
-    lower(program).map_err(|error| Failure::new(Step::DropPrivileges, errno(&error)))
+pub fn drop(program: Identity, user_namespace: bool) -> Result<(), Failure> {
+    lower(program, user_namespace).map_err(|error| Failure::new(Step::DropPrivileges, errno(&error)))
 }
 
-fn lower(program: Identity) -> io::Result<()> {
+fn lower(program: Identity, user_namespace: bool) -> io::Result<()> {
     capability::drop_bounding_set()?;
     prctl::set_securebits(SECUREBITS_LOCKED)?;
-    capability::set(Capabilities::INIT)?;
+    capability::set(if user_namespace { Capabilities::INIT } else { Capabilities::INIT_BARE })?;
     prctl::set_no_new_privs()?;
     match keyring::join_new_session() {
         // a kernel, or a container around us, without keyrings

@@ -7,7 +7,7 @@
 use hotcell_linux::mount_api::{self, attribute};
 use hotcell_linux::openat2::{openat2, resolve};
 use hotcell_linux::{errno, file};
-use hotcell_protocol::{Failure, Step};
+use hotcell_protocol::{Failure, Identity, Step};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -59,6 +59,17 @@ impl Tree {
     /// A handle on a directory, made with its parents (0755) where it is missing.
     pub fn make_directory(&self, path: &[u8]) -> io::Result<OwnedFd> {
         make_directory(self.root(), path, 0o755)
+    }
+
+    /// Makes the directory that programs start in, theirs, unless it is there.
+    pub fn make_work_directory(&self, path: &[u8], program: Identity) -> io::Result<()> {
+        match self.handle(path) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            other => return other.map(drop),
+        }
+        drop(self.make_directory(path)?);
+        let directory = open_in_root(self.root(), &terminated(path)?, libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+        file::chown(directory.as_fd(), program.uid, program.gid)
     }
 
     /// A handle on a file, made empty with its parents where it is missing.
