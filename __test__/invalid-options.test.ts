@@ -111,7 +111,7 @@ const execveParams: readonly Wrong[] = [
   [{ args: ['true', 'a\0b'] }, VALUE, /"args\[1\]".*null bytes/],
   [{ args: ['true', Buffer.from('a\0b')] }, VALUE, /"args\[1\]".*null bytes/],
   [{ args: ['true'], argz: [] }, VALUE, /no option "argz".*"args"/],
-  [{ args: ['true'], env: [1] }, VALUE, /"env\[0\]"/],
+  [{ args: ['true'], env: [1] }, TYPE, /"env\[0\]"/],
   [{ args: ['true'], fds: [-1] }, RANGE, /"fds\[0\]"/],
   [{ args: ['true'], fds: [0, '1'] }, TYPE, /"fds\[1\]"/],
   [{ args: ['true'], fds: [{}] }, TYPE, /"fds\[0\]"/],

@@ -13,8 +13,8 @@
  *
  * Late completions of forgotten ids own nothing but, possibly, a descriptor, which is closed.
  */
-import { closeSync } from 'node:fs'
 import { binding, type Container, type ErrorData, type Extra, type NativeBridge, type SetupInput } from './binding.js'
+import { discardFd } from './descriptor.js'
 import { traceResult, type TraceResult } from './result.js'
 
 /** Doubles in a row: id, kind, and seven of the kind's own. */
@@ -131,7 +131,7 @@ class Bridge {
       const a = rows[at + 2] as number
       const reply = this.#pending.get(id)
       if (reply === undefined) {
-        if (kind === FILE) closeSync(a)
+        if (kind === FILE) discardFd(a)
         continue
       }
       if (kind === STARTED || kind === SYNC) {

@@ -3,12 +3,11 @@
  * target; its content is written from here, by this process; and `commit` renames it over whatever stands at the path. So
  * a program never sees half a file, and a copy that fails or is cancelled leaves what was there.
  */
-import { closeSync } from 'node:fs'
 import { Cancellation, refuseAborted } from './abort.js'
 import type { Container } from './binding.js'
 import { expect } from './bridge.js'
 import { checkSource, openSource, type Chunks, type Content, type CopySource } from './copy-source.js'
-import { discardFd, writeAll, writeAllSync } from './descriptor.js'
+import { closeFd, discardFd, writeAll, writeAllSync } from './descriptor.js'
 import { failure, hostFailure } from './errors.js'
 import { abortSignal, type Cancellable } from './options/cancellable.js'
 import { checkNames, names } from './options/names.js'
@@ -119,7 +118,7 @@ async function fill(fd: number, path: ContainerPath, content: Content, cancellat
 
 function close(fd: number, path: ContainerPath): void {
   try {
-    closeSync(fd)
+    closeFd(fd)
   } catch (error) {
     throw hostFailure('write the file in the container', display(path), error)
   }

@@ -1,13 +1,14 @@
 /** Reading and writing of whole contents through descriptors, which `node:fs` has for paths and FileHandles only. */
-import { close, closeSync, read, write, writeSync } from 'node:fs'
+import { closeSync, read, write, writeSync } from 'node:fs'
 import { promisify } from 'node:util'
+import { isMainThread } from 'node:worker_threads'
+import { binding } from './binding.js'
 
 /** How much is read or written at once; between two of them a copy can be cancelled. */
 export const CHUNK_BYTES = 1024 * 1024
 
 export const readSome = promisify(read)
 const writeSome = promisify(write)
-export const closeAsync = promisify(close)
 
 /** Writes all of it, at the current position. `check` is called between the chunks, and may throw. */
 export async function writeAll(fd: number, bytes: Uint8Array, check: () => void): Promise<void> {
@@ -23,10 +24,16 @@ export function writeAllSync(fd: number, bytes: Uint8Array): void {
   for (let offset = 0; offset < bytes.length;) offset += writeSync(fd, bytes, offset)
 }
 
+/** Closes a descriptor of ours. A worker's `fs.close` prints a warning for each that its `fs` did not open. */
+export function closeFd(fd: number): void {
+  if (isMainThread) closeSync(fd)
+  else binding().closeDescriptor(fd)
+}
+
 /** Closes a descriptor of ours whose content does not matter any more. */
 export function discardFd(fd: number): void {
   try {
-    closeSync(fd)
+    closeFd(fd)
   } catch {
     // close(2) releases the descriptor even when it reports what an earlier write ran into.
   }

@@ -19,7 +19,7 @@ import {
   type WriteStream,
 } from 'node:fs'
 import { promisify } from 'node:util'
-import { CHUNK_BYTES, closeAsync, discardFd } from './descriptor.js'
+import { CHUNK_BYTES, closeFd, discardFd } from './descriptor.js'
 import { closedFile } from './errors.js'
 
 const readAsync = promisify(read)
@@ -185,7 +185,7 @@ export class SandboxFile implements AsyncDisposable {
       })
     }
     leaked.unregister(this)
-    await closeAsync(this.fd)
+    closeFd(this.fd)
   }
 
   #checkOpen(syscall: string): void {

@@ -79,7 +79,9 @@ fn require_static(image: &Path) -> Result<(), Box<dyn Error>> {
     let (entry_size, entries) = (half(54)?, half(56)?);
     for index in 0..entries {
         if u32::from_le_bytes(bytes(table + index * entry_size, 4)?.try_into()?) == PT_INTERP {
-            return Err(format!("{} asks for a dynamic loader: the crt-static flag did not reach it", image.display()).into());
+            return Err(
+                format!("{} asks for a dynamic loader: the crt-static flag did not reach it", image.display()).into()
+            );
         }
     }
     Ok(())

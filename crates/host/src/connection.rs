@@ -11,38 +11,33 @@
 //! Once init's pidfd is readable every process of the container is dead: the kernel lets a pid 1 end only after all others.
 //! Then, and only then, what is still in flight fails and [`Event::Closed`] is delivered.
 
-use crate::error::{Error, Violation, errno};
+use crate::error::{Error, Violation};
 use crate::event::{Batch, Event, RequestId, Sink};
 use crate::lock;
 use crate::outgoing::{self, Outgoing};
 use crate::pending::{Deadline, Kind, Pending};
 use crate::reactor::{PROCESS, Reactor, SOCKET, Scratch, Source, borrow};
 use hotcell_linux::pidfd;
-use hotcell_protocol::{Failure, Request, RequestBody, Step};
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
+use hotcell_protocol::Failure;
 use nix::libc;
 use nix::sys::epoll::EpollFlags;
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The key under which [`Kind::Create`] is in flight; requests never use it.
 pub(crate) const CREATE: u32 = 0;
 
-/// How long a run may take to end once it is cancelled, before init is killed with all else.
-const CANCEL_SECONDS: u64 = 5;
-/// How long the kernel may take to end a killed init before the container counts as closed without.
-const DEATH: Duration = Duration::from_secs(5);
+/// How long the kernel may take to end a killed init. Then the container counts as closed all the same: it is one that nothing
+/// can end, with a process in an uninterruptible sleep, and whoever waits must not hang with it.
+const DEATH: Duration = Duration::from_secs(10);
 /// The most replies read from an init that is dead or late, before what is in flight is failed.
 const LAST_PACKETS: usize = 4096;
 
 pub(crate) struct Connection {
     /// In the reactor, and of `Created`.
-    key: RequestId,
+    pub(crate) key: RequestId,
     closed_id: RequestId,
     closed_sink: Arc<dyn Sink>,
     pub(crate) reactor: &'static Reactor,
@@ -50,24 +45,24 @@ pub(crate) struct Connection {
 }
 
 pub(crate) struct State {
-    phase: Phase,
+    pub(crate) phase: Phase,
     /// Why init is being killed; without one, it ended by itself.
     cause: Option<Cause>,
     /// Whether `destroy` was called.
-    requested: bool,
+    pub(crate) requested: bool,
     /// Shared with threads that are sending: the descriptor may not be used again for something else until they are through.
-    socket: Option<Arc<OwnedFd>>,
+    pub(crate) socket: Option<Arc<OwnedFd>>,
     /// Init's pidfd.
     init: Option<Arc<OwnedFd>>,
     pid: Option<u32>,
     pub(crate) in_flight: HashMap<u32, Pending>,
-    queue: VecDeque<Outgoing>,
+    pub(crate) queue: VecDeque<Outgoing>,
     /// In [`Phase::Ending`]: when to wait no longer.
     give_up: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(crate) enum Phase {
     Launching,
     Open,
     Ending,
@@ -147,114 +142,6 @@ impl Connection {
         lock(&self.state).socket.clone()
     }
 
-    /// Makes a request. Whatever goes wrong is delivered to `sink`.
-    pub(crate) fn request(
-        &self,
-        id: RequestId,
-        kind: Kind,
-        deadline: Option<Deadline>,
-        sink: &Arc<dyn Sink>,
-        body: RequestBody<'_>,
-        fds: &[BorrowedFd<'_>],
-    ) {
-        let timed = deadline.is_some();
-        let pending = Pending { id, sink: Arc::clone(sink), kind, deadline };
-        // Taken out of the guard's statement: a sink must not be called with the lock held.
-        let enlisted = lock(&self.state).enlist(pending);
-        let sending = match enlisted {
-            Ok(sending) => sending,
-            Err((pending, error)) => return fail(pending, error),
-        };
-        if timed {
-            self.reactor.tick_from_now();
-        }
-        if let Err(error) = self.send(&sending, id, body, fds) {
-            let pending = lock(&self.state).in_flight.remove(&id.wire());
-            if let Some(pending) = pending {
-                fail(pending, error);
-            }
-        }
-    }
-
-    /// Says something that has no answer.
-    fn tell(&self, body: RequestBody<'_>) {
-        let sending = lock(&self.state).sending();
-        if let Some(sending) = sending {
-            // Without an answer there is nobody to tell; `cancel` has its deadline.
-            let _ = self.send(&sending, RequestId::next(), body, &[]);
-        }
-    }
-
-    fn send(&self, sending: &Sending, id: RequestId, body: RequestBody<'_>, fds: &[BorrowedFd<'_>]) -> Result<(), Error> {
-        let execute_fd = matches!(&body, RequestBody::Execve(exec) if exec.flags.execute_fd);
-        let request = Request { id: id.wire(), body };
-        let result = outgoing::encoded(&request, |packet, memfd| {
-            let with_memfd: Vec<_>;
-            let fds = match memfd {
-                None => fds,
-                Some(memfd) => {
-                    with_memfd = std::iter::once(memfd).chain(fds.iter().copied()).collect();
-                    &with_memfd
-                }
-            };
-            if !sending.behind_others {
-                match outgoing::send(borrow(&sending.socket), packet, fds) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    other => return other,
-                }
-            }
-            let outgoing = Outgoing::copy_of(packet, fds)?;
-            let mut state = lock(&self.state);
-            state.queue.push_back(outgoing);
-            if let Some(socket) = &state.socket {
-                self.reactor.watch_for_room(self.key, borrow(socket), true);
-            }
-            Ok(())
-        });
-        match result {
-            Ok(()) => Ok(()),
-            // Init is gone or going: the reactor fails this with all else that is in flight.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN)) => Ok(()),
-            Err(error) => Err(why_not_sent(errno(&error), fds, execute_fd)),
-        }
-    }
-
-    /// Sends a signal to the main process of a run.
-    pub(crate) fn kill(&self, run: RequestId, signal: u8) {
-        if self.is_running(run) {
-            self.tell(RequestBody::Kill { run: run.wire(), signal });
-        }
-    }
-
-    /// Lets a run pass its sync point, or not.
-    pub(crate) fn answer_sync(&self, run: RequestId, resume: bool) {
-        if self.is_running(run) {
-            let run = run.wire();
-            self.tell(if resume { RequestBody::Resume(run) } else { RequestBody::Abort(run) });
-        }
-    }
-
-    /// Kills a run; and if init does not report its end in time, the container.
-    pub(crate) fn cancel(&self, run: RequestId) {
-        {
-            let mut state = lock(&self.state);
-            match state.in_flight.get_mut(&run.wire()) {
-                Some(pending) if pending.id == run && matches!(pending.kind, Kind::Run { .. }) => {
-                    let deadline = || Deadline::after(CANCEL_SECONDS, "the cancelling of a run");
-                    pending.deadline.get_or_insert_with(deadline);
-                }
-                _ => return,
-            }
-        }
-        self.reactor.tick_from_now();
-        self.tell(RequestBody::Kill { run: run.wire(), signal: libc::SIGKILL as u8 });
-    }
-
-    fn is_running(&self, run: RequestId) -> bool {
-        let state = lock(&self.state);
-        matches!(state.in_flight.get(&run.wire()), Some(Pending { id, kind: Kind::Run { .. }, .. }) if *id == run)
-    }
-
     /// Kills init, as asked.
     pub(crate) fn destroy(&self) {
         lock(&self.state).requested = true;
@@ -307,10 +194,8 @@ impl Connection {
     pub(crate) fn open_if_complete(&self, batch: &mut Batch) {
         let (pending, pid) = {
             let mut state = lock(&self.state);
-            let greeted = matches!(
-                state.in_flight.get(&CREATE),
-                Some(Pending { kind: Kind::Create { greeted: true }, .. })
-            );
+            let greeted =
+                matches!(state.in_flight.get(&CREATE), Some(Pending { kind: Kind::Create { greeted: true }, .. }));
             let (Phase::Launching, true, Some(pid)) = (state.phase, greeted, state.pid) else {
                 return;
             };
@@ -460,39 +345,6 @@ impl Connection {
     }
 }
 
-/// Where to send, and whether to line up.
-struct Sending {
-    socket: Arc<OwnedFd>,
-    behind_others: bool,
-}
-
-impl State {
-    fn sending(&self) -> Option<Sending> {
-        match (self.phase, &self.socket) {
-            (Phase::Launching | Phase::Open, Some(socket)) => {
-                Some(Sending { socket: Arc::clone(socket), behind_others: !self.queue.is_empty() })
-            }
-            _ => None,
-        }
-    }
-
-    /// Puts a request among those in flight, before it is sent: its answer may be faster than the sender.
-    fn enlist(&mut self, pending: Pending) -> Result<Sending, (Pending, Error)> {
-        let Some(sending) = self.sending() else {
-            let error = if self.requested { Error::UseDestroyed } else { Error::KeepContainer };
-            return Err((pending, error));
-        };
-        match self.in_flight.entry(pending.id.wire()) {
-            // Only under a run that has been going for four thousand million requests.
-            Entry::Occupied(_) => Err((pending, Error::SendRequest { errno: libc::EBUSY })),
-            Entry::Vacant(place) => {
-                place.insert(pending);
-                Ok(sending)
-            }
-        }
-    }
-}
-
 impl Cause {
     /// What a request is told that was in flight when the container ended.
     fn of(cause: Option<&Self>, pending: &Pending) -> Error {
@@ -505,28 +357,5 @@ impl Cause {
             }
             _ => Error::KeepContainer,
         }
-    }
-}
-
-/// Fails a request that was not sent, from the thread that made it.
-fn fail(pending: Pending, error: Error) {
-    if let Kind::Run { collector: Some(collector), .. } = &pending.kind {
-        collector.close();
-    }
-    Batch::default().deliver(pending.sink, pending.id, Event::Failed(error));
-}
-
-/// The kernel does not say which descriptor was bad, so look, now that something is wrong anyway.
-fn why_not_sent(errno: i32, fds: &[BorrowedFd<'_>], execute_fd: bool) -> Error {
-    match errno {
-        libc::EBADF => {
-            let bad = fds.iter().position(|fd| fcntl(fd, FcntlArg::F_GETFD) == Err(Errno::EBADF)).unwrap_or(0);
-            Error::Perform(match bad.checked_sub(usize::from(execute_fd)) {
-                Some(index) => Failure::new(Step::DupDescriptor, errno).at(index as u32),
-                None => Failure::new(Step::Execve, errno),
-            })
-        }
-        libc::E2BIG => Error::Perform(Failure::new(Step::Execve, errno)),
-        errno => Error::SendRequest { errno },
     }
 }

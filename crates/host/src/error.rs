@@ -15,6 +15,11 @@ pub enum Error {
         /// errno(3).
         errno: i32,
     },
+    /// Have a descriptor watched.
+    WatchDescriptor {
+        /// errno(3).
+        errno: i32,
+    },
     /// Put the init image into a sealed memfd.
     SealImage {
         /// errno(3).
@@ -27,6 +32,11 @@ pub enum Error {
     },
     /// Have the launcher create a container: it ended while at it. The next container gets a new launcher.
     KeepLauncher,
+    /// Take the pidfd of a new container.
+    TakePidfd {
+        /// errno(3).
+        errno: i32,
+    },
     /// Make the socket to a container.
     MakeSocket {
         /// errno(3).
@@ -67,7 +77,7 @@ pub enum Error {
 pub enum Violation {
     /// It is not an encoding of a reply.
     Malformed(DecodeError),
-    /// It, or what came with it, was longer than any reply may be.
+    /// It, or what came with it, was longer than any reply may be; or this process was out of descriptors.
     Truncated,
     /// A reply came in a memfd, which only requests may.
     Memfd,
@@ -91,7 +101,9 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed(_) => "a reply is malformed",
-            Self::Truncated => "a reply is longer than any may be",
+            Self::Truncated => {
+                "a reply is longer than any may be, or this process could not take its descriptors (ulimit -n)"
+            }
             Self::Memfd => "a reply came in a memfd",
             Self::UnknownId => "a reply answers nothing that was asked",
             Self::WrongKind => "a reply is of another kind than its request",
@@ -110,8 +122,10 @@ impl Error {
         match self {
             Self::Perform(failure) => Some(failure.errno),
             Self::StartReactor { errno }
+            | Self::WatchDescriptor { errno }
             | Self::SealImage { errno }
             | Self::StartLauncher { errno }
+            | Self::TakePidfd { errno }
             | Self::MakeSocket { errno }
             | Self::MakePipe { errno }
             | Self::OpenNull { errno }
@@ -125,8 +139,10 @@ impl Error {
         Some(match self {
             Self::Perform(failure) => failure.step.syscall(),
             Self::StartReactor { .. } => "epoll_create",
+            Self::WatchDescriptor { .. } => "epoll_ctl",
             Self::SealImage { .. } => "memfd_create",
             Self::StartLauncher { .. } => "execveat",
+            Self::TakePidfd { .. } => "recvmsg",
             Self::MakeSocket { .. } => "socketpair",
             Self::MakePipe { .. } => "pipe2",
             Self::OpenNull { .. } => "open",
@@ -140,9 +156,11 @@ impl Error {
         match self {
             Self::Perform(failure) => failure.step.doing(),
             Self::StartReactor { .. } => "start the reactor thread",
+            Self::WatchDescriptor { .. } => "watch a descriptor",
             Self::SealImage { .. } => "put the init image into a sealed memfd",
             Self::StartLauncher { .. } => "start the launcher",
             Self::KeepLauncher => "create the container: the launcher ended",
+            Self::TakePidfd { .. } => "take the pidfd of the container",
             Self::MakeSocket { .. } => "make the socket to the container",
             Self::MakePipe { .. } => "make a pipe to the program",
             Self::OpenNull { .. } => "open /dev/null",
@@ -173,7 +191,17 @@ impl fmt::Display for Error {
             Self::SealImage { errno } | Self::StartLauncher { errno } if *errno == nix::libc::EACCES => {
                 "; executing from memory must be allowed: sysctl vm.memfd_noexec=0 or 1"
             }
-            Self::MakeSocket { errno } | Self::MakePipe { errno } | Self::OpenNull { errno }
+            Self::StartLauncher { errno } if *errno == nix::libc::ENOSYS || *errno == nix::libc::EPERM => {
+                "; clone3 and close_range must be allowed: Linux 5.11 or later, and in Docker a seccomp profile that lets them through"
+            }
+            Self::WatchDescriptor { errno } if *errno == nix::libc::ENOSPC => "; raise sysctl fs.epoll.max_user_watches",
+            Self::TakePidfd { errno }
+            | Self::MakeSocket { errno }
+            | Self::MakePipe { errno }
+            | Self::OpenNull { errno }
+            | Self::SealImage { errno }
+            | Self::StartLauncher { errno }
+            | Self::SendRequest { errno }
                 if *errno == nix::libc::EMFILE =>
             {
                 "; raise the limit on open files (ulimit -n)"

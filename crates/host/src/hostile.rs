@@ -8,8 +8,8 @@ use crate::error::{Error, Violation};
 use crate::event::{Batch, Event, RequestId, Sink};
 use crate::master::{Master, Program};
 use crate::pending::Deadline;
-use hotcell_linux::seqpacket::{self, Wait};
 use hotcell_linux::pidfd;
+use hotcell_linux::seqpacket::{self, Wait};
 use hotcell_protocol::codec::{PACKET_MAX, TAG_MEMFD};
 use hotcell_protocol::{
     DecodeError, Failure, Opened, Outcome, Reply, ReplyBody, Request, Step, Usage, VERSION, Verdict, encode,
@@ -207,11 +207,7 @@ fn an_answer_of_another_kind_condemns() {
         fake.condemned(ping, Violation::WrongKind);
     }
     // Neither was asked for, or not twice, or not any more.
-    for bodies in [
-        &[ReplyBody::SyncPoint][..],
-        &[ReplyBody::Started, ReplyBody::Started],
-        &[ReplyBody::Done],
-    ] {
+    for bodies in [&[ReplyBody::SyncPoint][..], &[ReplyBody::Started, ReplyBody::Started], &[ReplyBody::Done]] {
         let mut fake = ready();
         let (run, wire) = fake.execve(false, true);
         bodies.iter().for_each(|body| fake.reply_with(wire, body.clone(), &[], pid));

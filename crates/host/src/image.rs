@@ -16,8 +16,7 @@ pub(crate) fn sealed() -> Result<BorrowedFd<'static>, Error> {
     if let Some(image) = IMAGE.get() {
         return Ok(image.as_fd());
     }
-    let made =
-        memfd::sealed(c"hotcell-init", ELF, true).map_err(|error| Error::SealImage { errno: errno(&error) })?;
+    let made = memfd::sealed(c"hotcell-init", ELF, true).map_err(|error| Error::SealImage { errno: errno(&error) })?;
     // A thread that was faster has made the same.
     Ok(IMAGE.get_or_init(|| made).as_fd())
 }

@@ -85,8 +85,15 @@ impl Launcher {
         let key = RequestId::next();
         let launcher = Arc::new(Self { key, reactor, socket, pidfd, state: Mutex::default() });
         reactor.insert(key, Source::Launcher(Arc::clone(&launcher)));
-        reactor.watch(key, SOCKET, launcher.socket.as_fd(), EpollFlags::EPOLLIN)?;
-        reactor.watch(key, PROCESS, launcher.pidfd.as_fd(), EpollFlags::EPOLLIN)?;
+        let watched = reactor
+            .watch(key, SOCKET, launcher.socket.as_fd(), EpollFlags::EPOLLIN)
+            .and_then(|()| reactor.watch(key, PROCESS, launcher.pidfd.as_fd(), EpollFlags::EPOLLIN));
+        if let Err(error) = watched {
+            launcher.lose();
+            let _ = pidfd::reap(launcher.pidfd.as_fd());
+            reactor.remove(key);
+            return Err(error);
+        }
         Ok(launcher)
     }
 
@@ -175,6 +182,10 @@ impl Launcher {
         match (launched.result, received.fds.into_iter().next()) {
             (Ok(pid), Some(pidfd)) => connection.launched(pid, pidfd, batch),
             (Err(failure), _) => connection.not_launched(Error::Perform(failure), batch),
+            // Its init sees the end of its socket, and ends.
+            (Ok(_), None) if received.fds_lost => {
+                connection.not_launched(Error::TakePidfd { errno: libc::EMFILE }, batch);
+            }
             (Ok(_), None) => connection.not_launched(Error::KeepLauncher, batch),
         }
     }

@@ -6,12 +6,12 @@
 //!
 //! * **Callers**, any thread at all. A request is encoded into a buffer of the calling thread and written straight to the
 //!   container's socket. A call never waits: what the socket does not take is queued, and every outcome is an [`Event`].
-//! * **The [`reactor`]**, one thread a process whatever the number of containers. It waits in `epoll_wait(2)` for replies,
+//! * **The reactor** (`reactor.rs`), one thread a process whatever the number of containers. It waits in `epoll_wait(2)` for replies,
 //!   for deaths (pidfds), for output of programs whose output is collected, for room in full sockets, and for deadlines; it
 //!   hands each event to the [`Sink`] that the request named, and tells each sink once a batch that the batch is over.
 //! * Nobody else. There is no thread for a container and none for a run.
 //!
-//! Outside of this process there are the **launcher** ([`launch`]), one small process that clones every container, so that
+//! Outside of this process there are the **launcher** (`launch.rs`), one small process that clones every container, so that
 //! the cost of one does not depend on the heap here, and the **init** of each container.
 //!
 //! ```text
@@ -20,7 +20,7 @@
 //!    └── Sink ◀─ reactor ◀─┘   replies, pidfd, output pipes
 //! ```
 //!
-//! What comes out of a container is hostile: [`reply`] checks each packet against what was asked, and the first that does
+//! What comes out of a container is hostile: `reply.rs` checks each packet against what was asked, and the first that does
 //! not fit costs that container its life and fails what it had in flight. Every wait on a container that has no natural
 //! length has a deadline that ends in SIGKILL to its init, which the kernel answers by killing all else in the container.
 //!
@@ -35,10 +35,7 @@
 //! # Ok::<(), hotcell_host::Error>(())
 //! ```
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
-)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod blocking;
 mod connection;
@@ -55,6 +52,7 @@ mod pipe;
 pub mod probe;
 mod reactor;
 mod reply;
+mod request;
 mod run;
 mod setup;
 

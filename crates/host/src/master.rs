@@ -21,7 +21,7 @@ const REQUEST_SECONDS: u64 = 10;
 /// How long a reset may take.
 const RESET_SECONDS: u64 = 30;
 /// The most descriptors that a program can be given: those of a packet, less the memfd and the executable.
-const PROGRAM_FDS_MAX: usize = 250;
+const PROGRAM_FDS_MAX: usize = 251;
 
 /// A container, pre-forked: its init waits for requests.
 ///
@@ -203,11 +203,15 @@ impl Master {
     pub fn run(&self, program: Program<'_>, input: &[u8], limit: usize, sink: &Arc<dyn Sink>) -> RequestId {
         let id = RequestId::next();
         let started = pipe::null().and_then(|null| {
-            let (collector, ends) = Collector::start(self.connection.reactor, &self.connection, id, input, limit)?;
-            Ok((null, collector, ends))
+            let (collector, stdin) = Collector::start(self.connection.reactor, &self.connection, id, input, limit)?;
+            Ok((null, collector, stdin))
         });
         match started {
-            Ok((null, collector, ends)) => self.start(id, program, &ends.as_fds(null), 0, Some(collector), sink),
+            Ok((null, collector, stdin)) => {
+                let [stdout, stderr] = collector.program_ends();
+                let fds = [stdin.as_ref().map_or(null, AsFd::as_fd), stdout, stderr];
+                self.start(id, program, &fds, 0, Some(Arc::clone(&collector)), sink);
+            }
             Err(error) => Batch::default().deliver(Arc::clone(sink), id, Event::Failed(error)),
         }
         id

@@ -78,7 +78,12 @@ fn features() -> Vec<Feature> {
         "identities of their own for init and programs without root; install newuidmap (package uidmap) and give the user a line in \
          /etc/subuid and /etc/subgid",
     );
-    add("root", if root { Ok(()) } else { Err(libc::EPERM) }, false, "private identities without any set-up; run as root");
+    add(
+        "root",
+        if root { Ok(()) } else { Err(libc::EPERM) },
+        false,
+        "private identities without any set-up; run as root",
+    );
     add(
         "network-namespace",
         numbered(&beyond_bare(Setup { network: Network::None, ..bare_setup() })),
@@ -119,10 +124,25 @@ fn features() -> Vec<Feature> {
     );
     add("pidfd", pidfd::open(std::process::id() as i32).map(drop).map_err(|error| errno(&error)), true, "Linux 5.3");
     add("memfd-exec", launcher, true, "executing the init image from memory; sysctl vm.memfd_noexec=0 or 1");
-    add("landlock", landlock::abi().map(drop).map_err(|error| errno(&error)), false, "Linux 5.13, with landlock among the security modules (boot parameter lsm=)");
+    add(
+        "landlock",
+        landlock::abi().map(drop).map_err(|error| errno(&error)),
+        false,
+        "Linux 5.13, with landlock among the security modules (boot parameter lsm=)",
+    );
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    add("cgroup-v1", mounted(&mounts, "cgroup"), false, "exact limits on memory and processes; mount the cgroup hierarchies");
-    add("cgroup-v2", mounted(&mounts, "cgroup2"), false, "exact limits on memory and processes; mount the cgroup2 hierarchy");
+    add(
+        "cgroup-v1",
+        mounted(&mounts, "cgroup"),
+        false,
+        "exact limits on memory and processes; mount the cgroup hierarchies",
+    );
+    add(
+        "cgroup-v2",
+        mounted(&mounts, "cgroup2"),
+        false,
+        "exact limits on memory and processes; mount the cgroup2 hierarchy",
+    );
     features
 }
 
@@ -167,7 +187,13 @@ fn missing(results: &[&Result<(), Error>], steps: &[Step]) -> Result<(), i32> {
 
 fn openat2_works() -> Result<(), i32> {
     let tried = File::open("/").and_then(|root| {
-        openat2::openat2(root.as_fd(), c".", libc::O_PATH, 0, openat2::resolve::IN_ROOT | openat2::resolve::NO_MAGICLINKS)
+        openat2::openat2(
+            root.as_fd(),
+            c".",
+            libc::O_PATH,
+            0,
+            openat2::resolve::IN_ROOT | openat2::resolve::NO_MAGICLINKS,
+        )
     });
     tried.map(drop).map_err(|error| errno(&error))
 }

@@ -110,7 +110,7 @@ impl Reactor {
     pub(crate) fn watch(&self, key: RequestId, part: u64, fd: BorrowedFd<'_>, flags: EpollFlags) -> Result<(), Error> {
         self.epoll
             .add(fd, EpollEvent::new(flags, token(key, part)))
-            .map_err(|errno| Error::StartReactor { errno: errno as i32 })
+            .map_err(|errno| Error::WatchDescriptor { errno: errno as i32 })
     }
 
     /// Watches a socket for room as well, or no longer. One that is not watched any more stays so.

@@ -12,7 +12,7 @@ use crate::pending::{Kind, Pending};
 use crate::reactor::Scratch;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
 use hotcell_protocol::codec::{PACKET_MAX, PATH_MAX, TAG_INLINE, split};
-use hotcell_protocol::{Failure, Reply, ReplyBody, VERSION, Verdict, decode};
+use hotcell_protocol::{Failure, Opened, Reply, ReplyBody, Step, VERSION, Verdict, decode};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::stat::{SFlag, fstat};
@@ -46,7 +46,7 @@ pub(crate) fn receive(
         Err(RecvError::Io(error)) if error.raw_os_error() == Some(libc::ECONNRESET) => return Ok(Receipt::Packet),
         Err(RecvError::Io(_)) => return Ok(Receipt::End),
     };
-    if received.len == 0 && received.fds.is_empty() {
+    if received.len == 0 && received.fds.is_empty() && !received.fds_lost {
         return Ok(Receipt::End);
     }
     let packet = scratch.buffer.get(..received.len).unwrap_or_default();
@@ -56,10 +56,11 @@ pub(crate) fn receive(
     }
     let reply: Reply = decode(payload).map_err(Violation::Malformed)?;
     check_ranges(&reply.body)?;
-    if !matches!(reply.body, ReplyBody::Opened(_)) && !received.fds.is_empty() {
+    if !matches!(reply.body, ReplyBody::Opened(_)) && (received.fds_lost || !received.fds.is_empty()) {
         return Err(Violation::DescriptorCount);
     }
-    match reply.body {
+    let body = if received.fds_lost { without_descriptors(reply.body) } else { reply.body };
+    match body {
         body @ (ReplyBody::Started | ReplyBody::SyncPoint) => {
             let pid = program_pid(connection, received.pid)?;
             pass(connection, reply.id, &body, pid, scratch)?;
@@ -68,6 +69,13 @@ pub(crate) fn receive(
         body => end(connection, reply.id, body, received.fds, scratch)?,
     }
     Ok(Receipt::Packet)
+}
+
+/// This process can open no more files (`EMFILE`), so what was opened for it is closed again: init had no part in that.
+fn without_descriptors(body: ReplyBody) -> ReplyBody {
+    let ReplyBody::Opened(files) = body else { return body };
+    let lost = |file: Result<Opened, Failure>| file.and_then(|_| Err(Failure::new(Step::OpenFile, libc::EMFILE)));
+    ReplyBody::Opened(files.into_iter().map(lost).collect())
 }
 
 fn check_ranges(body: &ReplyBody) -> Result<(), Violation> {
@@ -189,8 +197,8 @@ fn check_descriptors(kind: &Kind, body: &ReplyBody, fds: &[OwnedFd]) -> Result<(
         return Err(Violation::Range);
     }
     for fd in fds {
-        let regular = fstat(fd)
-            .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG);
+        let regular =
+            fstat(fd).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG);
         let path_only = fcntl(fd, FcntlArg::F_GETFL).is_ok_and(|flags| flags & OFlag::O_PATH.bits() != 0);
         if !regular || path_only {
             return Err(Violation::DescriptorType);

@@ -2,8 +2,8 @@
 //!
 //! The reactor reads both outputs as they come, so a program never stands still for a reader, and writes the input as the program
 //! takes it. The result is complete when init has reported the end of the run: every process of it is dead then, so what is in
-//! the pipes is all there will be, and no end of file is waited for (somebody else may hold the other end: a copy passed
-//! to another run).
+//! the pipes is all there will be, and no end of file is waited for: somebody else may hold the other end. We do ourselves. With a
+//! copy of it open, the end of a program does not make its pipes readable, so the reactor is not woken twice for one end.
 
 use crate::connection::Connection;
 use crate::error::Error;
@@ -31,6 +31,8 @@ pub(crate) struct Collector {
     key: RequestId,
     reactor: &'static Reactor,
     connection: Weak<Connection>,
+    program_stdout: OwnedFd,
+    program_stderr: OwnedFd,
     inner: Mutex<Inner>,
 }
 
@@ -54,29 +56,16 @@ struct Output {
     limit: usize,
 }
 
-/// The program's ends.
-pub(crate) struct Ends {
-    stdin: Option<OwnedFd>,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
-}
-
-impl Ends {
-    /// What become its 0, 1 and 2.
-    pub(crate) fn as_fds<'a>(&'a self, null: BorrowedFd<'a>) -> [BorrowedFd<'a>; 3] {
-        [self.stdin.as_ref().map_or(null, AsFd::as_fd), self.stdout.as_fd(), self.stderr.as_fd()]
-    }
-}
-
 impl Collector {
-    /// Makes the pipes, writes as much of the input as fits into one, and watches the rest. Ends with [`Collector::close`].
+    /// Makes the pipes, writes as much of the input as fits into one, and watches the rest. Ends with
+    /// [`Collector::close`]. The descriptor is what the program reads, if there is input.
     pub(crate) fn start(
         reactor: &'static Reactor,
         connection: &Arc<Connection>,
         key: RequestId,
         input: &[u8],
         limit: usize,
-    ) -> Result<(Arc<Self>, Ends), Error> {
+    ) -> Result<(Arc<Self>, Option<OwnedFd>), Error> {
         let stdout = pipe::from_program()?;
         let stderr = pipe::from_program()?;
         let (stdin, input) = if input.is_empty() { (None, None) } else { feed(input)? };
@@ -87,14 +76,25 @@ impl Collector {
             stderr: output(Stream::Stderr, stderr.ours),
             breach: None,
         };
-        let collector =
-            Arc::new(Self { key, reactor, connection: Arc::downgrade(connection), inner: Mutex::new(inner) });
+        let collector = Arc::new(Self {
+            key,
+            reactor,
+            connection: Arc::downgrade(connection),
+            program_stdout: stdout.theirs,
+            program_stderr: stderr.theirs,
+            inner: Mutex::new(inner),
+        });
         reactor.insert(key, Source::Collector(Arc::clone(&collector)));
         if let Err(error) = collector.watch() {
             collector.close();
             return Err(error);
         }
-        Ok((collector, Ends { stdin, stdout: stdout.theirs, stderr: stderr.theirs }))
+        Ok((collector, stdin))
+    }
+
+    /// What become the program's 1 and 2.
+    pub(crate) fn program_ends(&self) -> [BorrowedFd<'_>; 2] {
+        [self.program_stdout.as_fd(), self.program_stderr.as_fd()]
     }
 
     fn watch(&self) -> Result<(), Error> {

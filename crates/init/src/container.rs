@@ -11,8 +11,8 @@
 //! signal pid 1, which installs no handler and leaves every disposition at its default (a signal that would end it is not
 //! delivered to a pid 1, pid_namespaces(7)).
 
-use crate::deletion::{self, Deletion, Progress};
-use crate::exec::{Plan, Spawner, Waiting, plan};
+use crate::deletion::{self, Deletion};
+use crate::exec::{Plan, Progress, Spawner, plan};
 use crate::files::{self, BATCH_MAX, Tickets};
 use crate::identity::Ids;
 use crate::reset::Resetter;
@@ -21,7 +21,7 @@ use crate::setup::{Attached, Built, Tree};
 use crate::sweep::{self, Tag};
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
-use hotcell_linux::{errno, memfd, poll, process, signal};
+use hotcell_linux::{errno, memfd, process, signal};
 use hotcell_protocol::{
     Exec, Failure, Opened, Reply, ReplyBody, Request, RequestBody, Resource, Setup, Step, VERSION, codec,
 };
@@ -134,18 +134,18 @@ impl Container {
         self.reply(0, ReplyBody::Hello { version: VERSION }, &[])?;
         let mut buffer = packet_buffer();
         loop {
-            let (mut request, mut ended, mut executed) = (false, false, false);
+            let (mut request, mut ended, mut progress) = (false, false, false);
             let is_sweeping = self.runs.iter().any(|run| run.end.is_some() || run.killed);
             let is_busy = self.is_reaping || !self.deletions.is_empty();
             let timeout = if is_busy { Some(0) } else { is_sweeping.then_some(SWEEP_MS) };
             let waited = kernel.epoll.wait(timeout, |token, _| match token {
                 TOKEN_HOST => request = true,
                 TOKEN_CHILDREN => ended = true,
-                _ => executed = true,
+                _ => progress = true,
             });
             waited.map_err(|_| End::Broken)?;
-            if executed {
-                self.note_executed(&kernel)?;
+            if progress {
+                self.note_progress()?;
             }
             if ended {
                 signal::drain(kernel.children.as_fd());
@@ -240,6 +240,9 @@ impl Container {
             RequestBody::Ping => self.done(id, Ok(())),
             RequestBody::Execve(exec) => self.execute(id, &exec, fds, kernel),
             RequestBody::Kill { run, signal } => {
+                if i32::from(signal) == libc::SIGKILL && self.cancel_deferred(run) {
+                    return self.done(run, Err(Failure::new(Step::CloneChild, libc::ECANCELED)));
+                }
                 self.kill(run, signal.into());
                 Ok(())
             }
@@ -308,15 +311,13 @@ impl Container {
             Ok(run) => run,
             Err(failure) => return self.reply(id, ReplyBody::Failed(failure), &[]),
         };
-        let (pid, is_beside) = (run.pid, run.waiting.is_some());
+        let runs_already = run.waiting.is_none();
+        let pid = run.pid;
         self.runs.push(run);
-        if exec.flags.sync {
-            self.send(id, ReplyBody::SyncPoint, &[], Some(pid))
-        } else if exec.flags.report_start && !is_beside {
-            self.send(id, ReplyBody::Started, &[], Some(pid))
-        } else {
-            Ok(())
+        if runs_already && exec.flags.report_start {
+            self.send(id, ReplyBody::Started, &[], Some(pid))?;
         }
+        Ok(())
     }
 
     fn start(&mut self, id: u32, exec: &Exec<'_>, fds: Vec<OwnedFd>, kernel: &Kernel) -> Result<Run, Failure> {
@@ -333,9 +334,12 @@ impl Container {
         let limits = plan.limits;
         let (pid, setup_us, waiting) = if exec.flags.sync || !self.runs.is_empty() {
             let waiting = kernel.spawner.start_beside(plan)?;
-            if let Some(executed) = waiting.executed() {
-                // Without it the program runs all the same; only the host hears of it late.
-                let _ = kernel.epoll.add(executed, libc::EPOLLIN as u32, TOKEN_CHILDREN + u64::from(id));
+            if let Some(progress) = waiting.progress()
+                && let Err(error) = kernel.epoll.add(progress, libc::EPOLLIN as u32, TOKEN_CHILDREN + u64::from(id))
+            {
+                let _ = process::kill(waiting.pid, libc::SIGKILL);
+                process::wait_for(waiting.pid);
+                return Err(failed(error));
             }
             (waiting.pid, 0, Some(waiting))
         } else {
@@ -358,27 +362,26 @@ impl Container {
         })
     }
 
-    /// Takes note of programs that were executed beside us.
-    fn note_executed(&mut self, kernel: &Kernel) -> Result<(), End> {
-        let mut started = Vec::new();
+    /// Takes note of what the children that run beside us have come to, and tells the host.
+    fn note_progress(&mut self) -> Result<(), End> {
+        let mut news = Vec::new();
         for run in &mut self.runs {
             let Some(waiting) = &mut run.waiting else { continue };
-            let Some(executed) = waiting.executed() else { continue };
-            if !poll::is_readable(executed) {
-                continue;
-            }
-            let _ = kernel.epoll.remove(executed);
-            waiting.note_executed();
-            // The child that failed has closed the pipe by ending, and is about to be reaped.
-            if waiting.failure().is_none() {
-                run.setup_us = process::monotonic_us().saturating_sub(run.started_us);
-                if run.report_start {
-                    started.push((run.id, run.pid));
+            match waiting.advance() {
+                None => {}
+                Some(Progress::AtSyncPoint) => news.push((run.id, run.pid, ReplyBody::SyncPoint)),
+                // One that failed has closed the pipe by ending, and is about to be reaped.
+                Some(Progress::Over) if waiting.failure().is_some() => {}
+                Some(Progress::Over) => {
+                    run.setup_us = process::monotonic_us().saturating_sub(run.started_us);
+                    if run.report_start {
+                        news.push((run.id, run.pid, ReplyBody::Started));
+                    }
                 }
             }
         }
-        for (id, pid) in started {
-            self.send(id, ReplyBody::Started, &[], Some(pid))?;
+        for (id, pid, body) in news {
+            self.send(id, body, &[], Some(pid))?;
         }
         Ok(())
     }
@@ -397,6 +400,15 @@ impl Container {
         }
     }
 
+    /// Forgets a run that waits behind a reset; whether there was one.
+    fn cancel_deferred(&mut self, id: u32) -> bool {
+        let is_it = |(payload, _): &(Vec<u8>, Vec<OwnedFd>)| {
+            matches!(codec::decode(payload), Ok(Request { id: known, body: RequestBody::Execve(_) }) if known == id)
+        };
+        let index = self.deferred.iter().position(is_it);
+        index.and_then(|index| self.deferred.remove(index)).is_some()
+    }
+
     /// A main process that was killed and is still not ours to reap is traced by a process of its own run (or of another, which it
     /// then has to wait for). Whoever carries its tag goes.
     fn kill_traced(&mut self) {
@@ -413,7 +425,7 @@ impl Container {
     fn reap(&mut self, kernel: &Kernel) -> Result<(), End> {
         // Before the ends: a program has begun before it has ended.
         if self.runs.iter().any(|run| run.waiting.is_some()) {
-            self.note_executed(kernel)?;
+            self.note_progress()?;
         }
         self.is_reaping = true;
         let mut somebody_is_left = true;
@@ -421,9 +433,6 @@ impl Container {
             match process::wait_any(false) {
                 Ok(Some(reaped)) => {
                     if let Some(run) = self.runs.iter_mut().find(|run| run.pid == reaped.pid && run.end.is_none()) {
-                        if let Some(executed) = run.waiting.as_ref().and_then(Waiting::executed) {
-                            let _ = kernel.epoll.remove(executed);
-                        }
                         run.ended(&reaped);
                     }
                     continue;
@@ -507,10 +516,10 @@ impl Container {
         Ok(())
     }
 
-    fn delete_on(&mut self, id: u32, progress: Progress) -> Result<(), End> {
+    fn delete_on(&mut self, id: u32, progress: deletion::Progress) -> Result<(), End> {
         match progress {
-            Progress::Finished(result) => self.done(id, result),
-            Progress::Unfinished(deletion) => {
+            deletion::Progress::Finished(result) => self.done(id, result),
+            deletion::Progress::Unfinished(deletion) => {
                 self.deletions.push(deletion);
                 Ok(())
             }

@@ -70,6 +70,8 @@ fn clear_keyrings(init: Identity, program: Identity) {
     if init.uid == program.uid {
         keyring::clear_user_keyrings();
     } else if process::set_real_uid(program.uid).is_ok() {
+        // Which keyrings: the real user id's. Whether we may: the file system user id's, which setresuid has just taken along.
+        super::setup::act_on_files_as(program);
         keyring::clear_user_keyrings();
         let _ = process::set_real_uid(init.uid);
     }

@@ -238,6 +238,8 @@ pub mod raw {
         setpriority(which: i32, who: i32, nice: i32) = SYS_setpriority;
         /// setsid(2).
         setsid() = SYS_setsid;
+        /// write(2).
+        write(fd: RawFd, bytes: *const u8, count: usize) = SYS_write;
         /// fcntl(2) with an integer argument.
         fcntl(fd: RawFd, command: i32, argument: i32) = SYS_fcntl;
         /// dup3(2).

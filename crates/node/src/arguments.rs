@@ -76,7 +76,8 @@ unsafe fn array(env: sys::napi_env, value: sys::napi_value) -> Result<ByteArg> {
     };
     check(status, "read an argument that is neither a string nor a Uint8Array")?;
     if kind != sys::TypedarrayType::uint8_array && kind != sys::TypedarrayType::uint8_clamped_array {
-        return check(sys::Status::napi_invalid_arg, "read a typed array that is not of bytes").map(|()| ByteArg::Text(Vec::new()));
+        return check(sys::Status::napi_invalid_arg, "read a typed array that is not of bytes")
+            .map(|()| ByteArg::Text(Vec::new()));
     }
     Ok(ByteArg::Array(data.cast_const().cast(), length))
 }

@@ -222,12 +222,7 @@ unsafe extern "C" fn on_free(_: sys::napi_env, data: *mut c_void, _: *mut c_void
 }
 
 /// On the environment's thread, after `flush`.
-unsafe extern "C" fn on_wake(
-    env: sys::napi_env,
-    on_batch: sys::napi_value,
-    context: *mut c_void,
-    _: *mut c_void,
-) {
+unsafe extern "C" fn on_wake(env: sys::napi_env, on_batch: sys::napi_value, context: *mut c_void, _: *mut c_void) {
     // Called without an environment for what is still queued when it ends.
     if env.is_null() {
         return;

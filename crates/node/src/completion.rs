@@ -13,7 +13,7 @@ pub(crate) const STRIDE: usize = 10;
 
 /// What comes along with a row.
 #[napi(object, object_from_js = false)]
-#[expect(dead_code, reason = "made by hand; it is there for its TypeScript declaration")]
+#[cfg_attr(not(test), expect(dead_code, reason = "made by hand; it is there for its TypeScript declaration"))]
 pub struct Extra {
     /// Of a row of kind ERROR.
     pub error: Option<ErrorData>,
@@ -98,14 +98,5 @@ fn result(verdict: Verdict, breach: Option<Stream>, usage: &Usage) -> [f64; 8] {
         Some(Stream::Stderr) => (6.0, 0),
     };
     let Usage { user_us, system_us, wall_us, setup_us, max_rss_bytes } = *usage;
-    [
-        code,
-        number.into(),
-        user_us as f64,
-        system_us as f64,
-        wall_us as f64,
-        max_rss_bytes as f64,
-        setup_us as f64,
-        0.0,
-    ]
+    [code, number.into(), user_us as f64, system_us as f64, wall_us as f64, max_rss_bytes as f64, setup_us as f64, 0.0]
 }

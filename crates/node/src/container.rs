@@ -235,8 +235,7 @@ impl Container {
         let mut ends = (None, None, None);
         let id = self.ask(|master, sink| {
             let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, flags).map_err(Error::Perform)?;
-            let pipes =
-                Pipes { stdin: pipes & STDIN != 0, stdout: pipes & STDOUT != 0, stderr: pipes & STDERR != 0 };
+            let pipes = Pipes { stdin: pipes & STDIN != 0, stdout: pipes & STDOUT != 0, stderr: pipes & STDERR != 0 };
             let HostSpawned { id, stdin, stdout, stderr } = master.spawn(program, pipes, sink)?;
             ends = (stdin, stdout, stderr);
             Ok(id)

@@ -32,6 +32,8 @@ fn kind(error: &Error) -> &'static str {
     match error {
         Error::Perform(_)
         | Error::StartReactor { .. }
+        | Error::WatchDescriptor { .. }
+        | Error::TakePidfd { .. }
         | Error::MakeSocket { .. }
         | Error::MakePipe { .. }
         | Error::OpenNull { .. }

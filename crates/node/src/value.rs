@@ -80,9 +80,8 @@ unsafe fn buffer(env: sys::napi_env, bytes: Vec<u8>) -> Result<sys::napi_value> 
         let (start, length) = (owned.as_ptr().cast_mut().cast(), owned.len());
         let hint = Box::into_raw(owned);
         // SAFETY: the bytes live until `free` runs, which has the only pointer to their owner; Node-API writes one handle.
-        let status = unsafe {
-            sys::napi_create_external_buffer(env, length, start, Some(free), hint.cast(), &raw mut value)
-        };
+        let status =
+            unsafe { sys::napi_create_external_buffer(env, length, start, Some(free), hint.cast(), &raw mut value) };
         if Status::from(status) == Status::Ok {
             return Ok(value);
         }
@@ -102,9 +101,8 @@ unsafe fn copied(env: sys::napi_env, bytes: &[u8]) -> Result<sys::napi_value> {
     let mut value = ptr::null_mut();
     let mut data = ptr::null_mut();
     // SAFETY: Node-API reads the bytes, and writes a pointer and a handle.
-    let status = unsafe {
-        sys::napi_create_buffer_copy(env, bytes.len(), bytes.as_ptr().cast(), &raw mut data, &raw mut value)
-    };
+    let status =
+        unsafe { sys::napi_create_buffer_copy(env, bytes.len(), bytes.as_ptr().cast(), &raw mut data, &raw mut value) };
     check(status, "make a buffer")?;
     Ok(value)
 }

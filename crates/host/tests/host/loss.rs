@@ -2,7 +2,8 @@
 
 use crate::support::{container, exit_code, failed, in_its_own_process, parent, sh};
 use hotcell_host::blocking::{Container, Mailbox};
-use hotcell_host::{Error, Event, Master, Program, Sink, default_setup};
+use hotcell_host::{Error, Event, Master, Program, Sink, Violation, default_setup};
+use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ fn closed(container: &Container) -> Event {
 #[test]
 fn a_destroyed_container_is_dead_when_that_is_said() {
     let Some(container) = container() else { return };
-    let program = Program { report_start: true, ..Program::new(b"sleep\060\0") };
+    let program = Program { report_start: true, ..Program::new(b"sleep\x0060\0") };
     let id = container.master().execve(program, &[], None, container.sink());
     let Event::Started { pid } = container.mailbox().wait(id) else { panic!() };
     container.master().destroy();
@@ -68,7 +69,7 @@ fn a_container_destroyed_while_it_comes_up_is_gone() {
 #[test]
 fn a_killed_init_fails_what_is_in_flight() {
     let Some(container) = container() else { return };
-    let run = container.master().run(Program::new(b"sleep\060\0"), &[], 10, container.sink());
+    let run = container.master().run(Program::new(b"sleep\x0060\0"), &[], 10, container.sink());
     container.ping().unwrap();
     kill(container.pid(), libc::SIGKILL);
     assert_eq!(failed(container.mailbox().wait(run)), Error::KeepContainer);
@@ -89,7 +90,7 @@ fn a_stopped_init_is_killed_when_the_deadline_has_passed() {
 #[test]
 fn a_cancelled_run_of_a_stopped_init_takes_the_container_along() {
     let Some(container) = container() else { return };
-    let run = container.master().execve(Program::new(b"sleep\060\0"), &[], None, container.sink());
+    let run = container.master().execve(Program::new(b"sleep\x0060\0"), &[], None, container.sink());
     container.ping().unwrap();
     kill(container.pid(), libc::SIGSTOP);
     let start = Instant::now();
@@ -134,4 +135,36 @@ fn a_container_that_cannot_be_made_says_what_for() {
         other => panic!("{other:?}"),
     }
     container.ping().unwrap();
+}
+
+#[test]
+fn a_process_out_of_descriptors_is_told_and_recovers() {
+    if !in_its_own_process("loss::a_process_out_of_descriptors_is_told_and_recovers") {
+        return;
+    }
+    let Some(container) = container() else { return };
+    let run = |container: &Container| container.run(Program::new(b"echo\0hello\0"), b"x", 10);
+    run(&container).unwrap();
+    let few = libc::rlimit { rlim_cur: 200, rlim_max: 200 };
+    // SAFETY: the kernel reads one rlimit.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const few) }, 0);
+    let null = File::open("/dev/null").unwrap();
+    let mut all = Vec::new();
+    let error = loop {
+        match null.try_clone() {
+            Ok(copy) => all.push(copy),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+    assert_eq!(run(&container).unwrap_err().errno(), Some(libc::EMFILE));
+    assert_eq!(Container::create(&default_setup()).unwrap_err().errno(), Some(libc::EMFILE));
+    // What needs no new descriptor here goes on.
+    assert_eq!(exit_code(&sh(&container, "exit 4")), 4);
+    // One that init has opened for us and the kernel cannot put anywhere: MSG_CTRUNC.
+    let lost = container.open(b"file", libc::O_CREAT | libc::O_WRONLY, 0o600).unwrap_err();
+    assert_eq!(lost, Error::TrustReply(Violation::Truncated));
+    drop(all);
+    let next = Container::create(&default_setup()).unwrap();
+    run(&next).unwrap();
 }

@@ -6,6 +6,7 @@
 mod files;
 mod leaks;
 mod loss;
+mod probing;
 mod runs;
 mod support;
 mod syncing;

@@ -68,7 +68,8 @@ fn a_megabyte_of_arguments_arrives() {
 fn environment_and_directory_are_what_was_given() {
     let Some(container) = container() else { return };
     let env = b"A=\xff\xfe\0B=2\0".as_slice();
-    let collected = container.run(Program { env: Some(env), ..Program::new(b"/usr/bin/env\0-0\0") }, &[], 1000).unwrap();
+    let collected =
+        container.run(Program { env: Some(env), ..Program::new(b"/usr/bin/env\0-0\0") }, &[], 1000).unwrap();
     assert_eq!(collected.stdout, env);
     assert_eq!(output(&container, "pwd"), "/w");
     let collected = container.run(Program { cwd: Some(b"/tmp"), ..Program::new(b"pwd\0") }, &[], 1000).unwrap();
@@ -122,12 +123,16 @@ fn resource_limits_hold() {
     let Some(container) = container() else { return };
     let limit = |resource, soft| vec![RLimit { resource, soft, hard: soft }];
     let run = |script: &str, rlimits| {
-        container.execve(Program { rlimits, ..Program::new(format!("sh\0-c\0{script}\0").as_bytes()) }, &[]).unwrap().verdict
+        container
+            .execve(Program { rlimits, ..Program::new(format!("sh\0-c\0{script}\0").as_bytes()) }, &[])
+            .unwrap()
+            .verdict
     };
     assert_eq!(run("while :; do :; done", limit(Resource::Cpu, 1)), Verdict::CpuTimeLimit);
     assert_eq!(run("exec head -c 100000 /dev/zero >/w/file", limit(Resource::Fsize, 1000)), Verdict::FileSizeLimit);
     let impossible = vec![RLimit { resource: Resource::Stack, soft: 2, hard: 1 }];
-    let Err(Error::Perform(failure)) = container.execve(Program { rlimits: impossible, ..Program::new(b"true\0") }, &[])
+    let Err(Error::Perform(failure)) =
+        container.execve(Program { rlimits: impossible, ..Program::new(b"true\0") }, &[])
     else {
         panic!()
     };
@@ -155,10 +160,10 @@ fn output_is_collected_and_input_is_fed() {
 #[test]
 fn output_over_the_limit_ends_the_run_and_exactly_the_limit_does_not() {
     let Some(container) = container() else { return };
-    let exactly = container.run(Program::new(b"head\0-c\0100000\0/dev/zero\0"), &[], 100_000).unwrap();
+    let exactly = container.run(Program::new(b"head\0-c\x00100000\0/dev/zero\0"), &[], 100_000).unwrap();
     assert_eq!((exactly.verdict, exactly.breach, exactly.stdout.len()), (Verdict::Exited(0), None, 100_000));
     // Short enough for the program to have ended by itself.
-    let over = container.run(Program::new(b"head\0-c\0101\0/dev/zero\0"), &[], 100).unwrap();
+    let over = container.run(Program::new(b"head\0-c\x00101\0/dev/zero\0"), &[], 100).unwrap();
     assert_eq!((over.breach, over.stdout.len()), (Some(Stream::Stdout), 100));
     let start = Instant::now();
     let endless = container.run(Program::new(b"sh\0-c\0yes >&2\0"), &[], 65_536).unwrap();
@@ -180,7 +185,8 @@ fn what_a_run_leaves_behind_does_not_delay_its_result() {
 #[test]
 fn standard_output_can_be_opened_again() {
     let Some(container) = container() else { return };
-    let collected = container.run(Program::new(b"sh\0-c\0echo out >/dev/stdout; echo err >/dev/stderr\0"), &[], 1000).unwrap();
+    let collected =
+        container.run(Program::new(b"sh\0-c\0echo out >/dev/stdout; echo err >/dev/stderr\0"), &[], 1000).unwrap();
     assert_eq!((collected.stdout.as_slice(), collected.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
 }
 
@@ -255,7 +261,7 @@ fn more_requests_than_the_socket_takes_line_up() {
 #[test]
 fn a_cancelled_run_is_over_at_once() {
     let Some(container) = container() else { return };
-    let program = Program { report_start: true, ..Program::new(b"sleep\060\0") };
+    let program = Program { report_start: true, ..Program::new(b"sleep\x0060\0") };
     let id = container.master().execve(program, &[], None, container.sink());
     assert!(matches!(container.mailbox().wait(id), Event::Started { .. }));
     let start = Instant::now();

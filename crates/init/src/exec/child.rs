@@ -111,6 +111,8 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
     // SAFETY: every signal has its default disposition in pid 1, so no handler can run.
     check(Step::SetSignals, 0, unsafe { raw::set_signal_mask(0) })?;
     if plan.has_sync_point {
+        // SAFETY: the kernel reads one byte.
+        unsafe { raw::write(plan.arrival, [1_u8].as_ptr(), 1) };
         while plan.gate.load(Acquire) == gate::CLOSED {
             // SAFETY: the word lives in the plan; an early return is what the loop is for.
             unsafe { raw::futex(plan.gate.as_ptr(), libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, gate::CLOSED, ptr::null()) };

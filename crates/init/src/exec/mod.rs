@@ -8,4 +8,4 @@ pub mod plan;
 pub mod spawn;
 
 pub use plan::{Limits, Plan};
-pub use spawn::{Spawner, Waiting};
+pub use spawn::{Progress, Spawner, Waiting};

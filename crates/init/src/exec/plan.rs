@@ -60,6 +60,8 @@ pub struct Plan {
     /// (uid, gid) to take, if they differ from init's.
     pub identity: Option<(u32, u32)>,
     pub has_sync_point: bool,
+    /// Where to write a byte on arrival at the sync point, or -1.
+    pub arrival: i32,
     /// [`crate::exec::child::gate`]; the child waits on it.
     pub gate: AtomicU32,
     /// errno of a failure, or 0; written by the child last of the three.
@@ -120,6 +122,7 @@ impl Plan {
             cwd: cwd.map_or(ptr::null(), pointer),
             rlimits: plan_limits(exec),
             has_sync_point: exec.flags.sync,
+            arrival: -1,
             strings,
             execute,
             fds,

@@ -5,18 +5,18 @@
 //!
 //! With a sync point that could be for ever; and beside other runs it could be made to be, because between its change of identity and
 //! execve the child is one that their programs may stop, or keep from executing a file that they hold a lease on (fcntl(2)). Such a child
-//! runs beside pid 1, on a stack of its own, and its plan is kept until it is reaped. The read end of a pipe, of which the child has the
-//! other, closes when it executes the program or ends.
+//! runs beside pid 1, on a stack of its own, and its plan is kept until it is reaped. It has the one end of a pipe of which we read the
+//! other: a byte says that it has come to its sync point, the end that it has executed the program, or ended.
 
 use super::Plan;
 use super::child::{self, gate};
 use hotcell_linux::clone3::clone_vm;
 use hotcell_linux::process::raw;
 use hotcell_linux::signal::Stack;
-use hotcell_linux::{errno, process};
+use hotcell_linux::{errno, file, poll, process};
 use hotcell_protocol::{Failure, Step};
-use std::io::{self, PipeReader};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::Ordering::Release;
 
 /// Clones children.
@@ -37,8 +37,17 @@ pub struct Waiting {
     plan: Box<Plan>,
     /// Unmapped with this value, which is not before the child was reaped.
     _stack: Stack,
-    /// Reads as closed once the child has executed the program or ended.
-    executed: Option<PipeReader>,
+    /// See the module's documentation.
+    progress: Option<PipeReader>,
+}
+
+/// What a child that runs beside us has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Its sync point.
+    AtSyncPoint,
+    /// The program, or its end.
+    Over,
 }
 
 impl Spawner {
@@ -70,15 +79,19 @@ impl Spawner {
     pub fn start_beside(&self, plan: Plan) -> Result<Waiting, Failure> {
         let failed = |error: io::Error| Failure::new(Step::CloneChild, errno(&error));
         let stack = Stack::new().map_err(failed)?;
-        let (executed, executing) = io::pipe().map_err(failed)?;
+        let (progress, arrival) = io::pipe().map_err(failed)?;
         let mut plan = Box::new(plan);
+        // Where it is not overwritten when the run's descriptors are placed.
+        let lowest = plan.fds.len().max(3) as i32;
+        let arrival = file::duplicate_above(arrival.as_fd(), lowest).map_err(failed)?;
+        plan.arrival = arrival.as_raw_fd();
         let argument = (&raw mut *plan).cast();
         // SAFETY: plan and stack live in `Waiting`, which is kept until the child is reaped; `child::main` keeps to raw calls.
         let result = unsafe { clone_vm(0, libc::SIGCHLD, stack.base(), stack.size(), child::main, argument) };
         let pid = result.map_err(failed)?;
         // The child has a copy in a table of its own, which execve closes.
-        drop(executing);
-        Ok(Waiting { pid, plan, _stack: stack, executed: Some(executed) })
+        drop(arrival);
+        Ok(Waiting { pid, plan, _stack: stack, progress: Some(progress) })
     }
 }
 
@@ -90,17 +103,27 @@ impl Waiting {
         unsafe { raw::futex(self.plan.gate.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1, std::ptr::null()) };
     }
 
-    /// What becomes readable when the child has executed the program or ended; `None` once that was taken note of.
-    pub fn executed(&self) -> Option<BorrowedFd<'_>> {
-        self.executed.as_ref().map(AsFd::as_fd)
+    /// What becomes readable when there is [`Progress`]; `None` once it is over.
+    pub fn progress(&self) -> Option<BorrowedFd<'_>> {
+        self.progress.as_ref().map(AsFd::as_fd)
     }
 
-    /// Takes note of it: our copies of the run's descriptors are closed, so that who holds the other ends sees what the program does
+    /// Takes note of progress, if there is any.
+    ///
+    /// When it is over, our copies of the run's descriptors are closed, so that who holds the other ends sees what the program does
     /// with its own. Until then the child may read the list of them.
-    pub fn note_executed(&mut self) {
-        self.executed = None;
+    pub fn advance(&mut self) -> Option<Progress> {
+        let progress = self.progress.as_mut()?;
+        if !poll::is_readable(progress.as_fd()) {
+            return None;
+        }
+        if matches!(progress.read(&mut [0]), Ok(1)) {
+            return Some(Progress::AtSyncPoint);
+        }
+        self.progress = None;
         self.plan.fds.clear();
         self.plan.execute = None;
+        Some(Progress::Over)
     }
 
     /// What the child reported, if it ended without executing the program.

@@ -3,11 +3,11 @@
 //! Runs in pid 1 before any program. A device is opened as a detached copy of its mount and looked at before it is attached:
 //! what stands at /dev/null of a host directory that somebody prepared is only used if it *is* the null device (CVE-2025-52565).
 
-use super::mounts::{TmpfsMount, fresh_tmpfs};
+use super::mounts::{TmpfsMount, TmpfsOptions};
 use super::root::{Tree, terminated};
 use hotcell_linux::mount_api::{self, attribute};
 use hotcell_linux::{errno, file};
-use hotcell_protocol::{Failure, ProcMode, Step, TmpfsLimits};
+use hotcell_protocol::{Failure, ProcMode, Step};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -45,7 +45,7 @@ pub fn open_sources() -> Result<Vec<OwnedFd>, Failure> {
 }
 
 /// Makes /dev.
-pub fn mount(tree: &Tree, devices: Vec<OwnedFd>, proc: ProcMode, limits: TmpfsLimits) -> Result<Dev, Failure> {
+pub fn mount(tree: &Tree, devices: Vec<OwnedFd>, proc: ProcMode, shm: TmpfsOptions) -> Result<Dev, Failure> {
     let failed = |error: io::Error| Failure::new(Step::MakeDevice, errno(&error)).of(b"/dev");
     let target = tree.make_directory(b"/dev").map_err(failed)?;
     let context = mount_api::fsopen(c"tmpfs").map_err(failed)?;
@@ -67,7 +67,7 @@ pub fn mount(tree: &Tree, devices: Vec<OwnedFd>, proc: ProcMode, limits: TmpfsLi
     let shared_memory = (|| {
         file::mkdirat(dev.as_fd(), c"shm", 0o755)?;
         let target = file::openat(dev.as_fd(), c"shm", libc::O_PATH | libc::O_NOFOLLOW, 0)?;
-        TmpfsMount::attach(b"/dev/shm", target, fresh_tmpfs(limits, None, false)?, limits, None, false)
+        TmpfsMount::attach(b"/dev/shm", target, shm)
     })()
     .map_err(|error| Failure::new(Step::MakeTmpfs, errno(&error)).of(b"/dev/shm"))?;
     Ok(Dev { mount: dev, shared_memory })

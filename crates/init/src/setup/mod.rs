@@ -99,8 +99,9 @@ fn build(setup: &Setup, gate: OwnedFd, user_namespace: bool) -> Result<Built, Fa
     }
     let tree = root::make(setup.root.as_deref().map(Vec::as_slice))?;
     let proc = proc::mount(&tree, setup.proc)?;
-    let dev = devices::mount(&tree, devices, setup.proc, setup.tmpfs)?;
-    let mut attached = mounts::attach(&tree, &setup.mounts, sources, setup.tmpfs, ids.program)?;
+    let shm = mounts::TmpfsOptions { limits: setup.tmpfs, owner: ids.init, is_shared: true, no_exec: false };
+    let dev = devices::mount(&tree, devices, setup.proc, shm)?;
+    let mut attached = mounts::attach(&tree, &setup.mounts, sources, setup.tmpfs, ids)?;
     attached.add_shared_memory(dev.shared_memory);
     attached.make_symlinks(&tree, &setup.symlinks)?;
     tree.make_work_directory(&setup.work_dir, ids.program)

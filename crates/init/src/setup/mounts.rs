@@ -4,6 +4,7 @@
 //! host's user, targets are made and mounts attached as init; reset, much later, works on descriptors kept here alone.
 
 use super::root::{Tree, split, terminated};
+use crate::identity::Ids;
 use hotcell_linux::mount_api::{self, attribute};
 use hotcell_linux::{errno, file};
 use hotcell_protocol::{Failure, Identity, Mount, MountKind, Step, TmpfsLimits};
@@ -54,22 +55,32 @@ fn open_source(mount: &Mount, index: u32) -> Result<Source, Failure> {
     Ok(Source::Tree { mount: tree, directory: file::is_type(&stat, libc::S_IFDIR) })
 }
 
-/// A new tmpfs, attached nowhere. With an owner it belongs to that identity (0755), without to everybody (1777).
-pub fn fresh_tmpfs(limits: TmpfsLimits, owner: Option<Identity>, no_exec: bool) -> io::Result<OwnedFd> {
-    let context = mount_api::fsopen(c"tmpfs")?;
-    let number = |number: u64| CString::new(number.to_string()).map_err(io::Error::from);
-    context.set(c"size", &number(limits.size_bytes)?)?;
-    context.set(c"nr_inodes", &number(limits.inodes)?)?;
-    match owner {
-        Some(owner) => {
-            context.set(c"uid", &number(owner.uid.into())?)?;
-            context.set(c"gid", &number(owner.gid.into())?)?;
-            context.set(c"mode", c"0755")?;
-        }
-        None => context.set(c"mode", c"1777")?,
+/// What makes one tmpfs like another.
+#[derive(Debug, Clone, Copy)]
+pub struct TmpfsOptions {
+    /// Its bounds.
+    pub limits: TmpfsLimits,
+    /// Who its root directory belongs to.
+    pub owner: Identity,
+    /// Whether everybody may write to it (1777), or the owner alone (0755).
+    pub is_shared: bool,
+    /// Whether nothing can be executed from it.
+    pub no_exec: bool,
+}
+
+impl TmpfsOptions {
+    /// A new one, attached nowhere.
+    fn make(&self) -> io::Result<OwnedFd> {
+        let context = mount_api::fsopen(c"tmpfs")?;
+        let number = |number: u64| CString::new(number.to_string()).map_err(io::Error::from);
+        context.set(c"size", &number(self.limits.size_bytes)?)?;
+        context.set(c"nr_inodes", &number(self.limits.inodes)?)?;
+        context.set(c"uid", &number(self.owner.uid.into())?)?;
+        context.set(c"gid", &number(self.owner.gid.into())?)?;
+        context.set(c"mode", if self.is_shared { c"1777" } else { c"0755" })?;
+        let no_exec = if self.no_exec { attribute::NOEXEC } else { 0 };
+        context.mount(attribute::NOSUID | attribute::NODEV | attribute::NOATIME | no_exec)
     }
-    let no_exec = if no_exec { attribute::NOEXEC } else { 0 };
-    context.mount(attribute::NOSUID | attribute::NODEV | attribute::NOATIME | no_exec)
 }
 
 /// A tmpfs that reset replaces.
@@ -80,36 +91,29 @@ pub struct TmpfsMount {
     target: OwnedFd,
     /// Its root.
     mount: OwnedFd,
-    limits: TmpfsLimits,
-    owner: Option<Identity>,
-    no_exec: bool,
+    options: TmpfsOptions,
 }
 
 impl TmpfsMount {
-    /// Attaches a tmpfs, and remembers all that it takes to do so again.
-    pub fn attach(
-        path: &[u8],
-        target: OwnedFd,
-        mount: OwnedFd,
-        limits: TmpfsLimits,
-        owner: Option<Identity>,
-        no_exec: bool,
-    ) -> io::Result<Self> {
+    /// Makes and attaches one, and remembers all that it takes to do so again.
+    pub fn attach(path: &[u8], target: OwnedFd, options: TmpfsOptions) -> io::Result<Self> {
+        let mount = options.make()?;
         mount_api::move_mount(mount.as_fd(), target.as_fd())?;
-        Ok(Self { path: path.to_vec(), target, mount, limits, owner, no_exec })
+        Ok(Self { path: path.to_vec(), target, mount, options })
     }
 
-    /// Puts a new, empty one in its place; returns the root of the old one, whose files are freed when that is closed.
-    ///
-    /// Works on descriptors alone. Leaves the current directory in the new one.
-    fn replace(&mut self) -> io::Result<OwnedFd> {
-        let fresh = fresh_tmpfs(self.limits, self.owner, self.no_exec)?;
-        file::fchdir(self.mount.as_fd())?;
-        mount_api::detach(c".")?;
+    /// Attaches a new, empty one; returns the root of the old one, whose files are freed when that is closed and it is attached nowhere.
+    fn renew(&mut self) -> io::Result<OwnedFd> {
+        let fresh = self.options.make()?;
         mount_api::move_mount(fresh.as_fd(), self.target.as_fd())?;
-        file::fchdir(fresh.as_fd())?;
         Ok(std::mem::replace(&mut self.mount, fresh))
     }
+}
+
+/// Detaches what is mounted at the root of this mount; on descriptors alone.
+fn detach(mount: BorrowedFd<'_>) -> io::Result<()> {
+    file::fchdir(mount)?;
+    mount_api::detach(c".")
 }
 
 /// What is mounted, as far as reset is concerned.
@@ -124,6 +128,7 @@ pub struct Attached {
 enum Inside {
     Bind { directory: bool },
     Link(Vec<u8>),
+    Tmpfs,
 }
 
 /// Makes targets and attaches every mount, in order.
@@ -132,7 +137,7 @@ pub fn attach(
     mounts: &[Mount],
     sources: Vec<Source>,
     defaults: TmpfsLimits,
-    program: Identity,
+    ids: Ids,
 ) -> Result<Attached, Failure> {
     let mut attached = Attached::default();
     for ((mount, source), index) in mounts.iter().zip(sources).zip(0..) {
@@ -142,16 +147,17 @@ pub fn attach(
         };
         match (&mount.kind, source) {
             (MountKind::Tmpfs { limits }, _) => {
-                let limits = limits.unwrap_or(defaults);
-                let owner = (mount.target.as_slice() != b"/tmp").then_some(program);
+                let is_shared = mount.target.as_slice() == b"/tmp";
+                let owner = if is_shared { ids.init } else { ids.program };
+                let options =
+                    TmpfsOptions { limits: limits.unwrap_or(defaults), owner, is_shared, no_exec: mount.no_exec };
                 let target = tree.make_directory(&mount.target).map_err(failed(Step::MakeDirectory))?;
-                let tmpfs = fresh_tmpfs(limits, owner, mount.no_exec)
-                    .and_then(|fresh| TmpfsMount::attach(&mount.target, target, fresh, limits, owner, mount.no_exec))
-                    .map_err(failed(Step::MakeTmpfs))?;
+                let tmpfs = TmpfsMount::attach(&mount.target, target, options).map_err(failed(Step::MakeTmpfs))?;
                 if mount.read_only {
                     mount_api::set_attributes(tmpfs.mount.as_fd(), attribute::RDONLY, false)
                         .map_err(failed(Step::SetMountAttributes))?;
                 } else {
+                    attached.remember(&mount.target, Inside::Tmpfs);
                     attached.tmpfs.push(tmpfs);
                 }
             }
@@ -210,43 +216,55 @@ impl Attached {
             let path = path.to_vec();
             move |error: io::Error| Failure::new(Step::ResetMount, errno(&error)).of(&path)
         };
-        let mut kept = Vec::with_capacity(self.inside.len());
+        let mut binds = Vec::with_capacity(self.inside.len());
         for (path, what) in &self.inside {
-            kept.push(match what {
+            binds.push(match what {
                 Inside::Bind { .. } => {
                     let bind = tree.handle(path).map_err(failed(path))?;
                     Some(mount_api::clone_tree(Some(bind.as_fd()), c"", true, false).map_err(failed(path))?)
                 }
-                Inside::Link(_) => None,
+                Inside::Link(_) | Inside::Tmpfs => None,
             });
         }
         let mut old = Vec::with_capacity(self.tmpfs.len());
-        for index in 0..self.tmpfs.len() {
-            let (before, rest) = self.tmpfs.split_at_mut(index);
-            let Some(tmpfs) = rest.first_mut() else { break };
-            let path = tmpfs.path.clone();
-            // One inside of another went with it: its directory has to be made again in the new one.
-            if before.iter().any(|outer| is_inside(&path, &outer.path)) {
-                tmpfs.target = tree.make_directory(&path).map_err(failed(&path))?;
-                let fresh = fresh_tmpfs(tmpfs.limits, tmpfs.owner, tmpfs.no_exec).map_err(failed(&path))?;
-                mount_api::move_mount(fresh.as_fd(), tmpfs.target.as_fd()).map_err(failed(&path))?;
-                old.push(std::mem::replace(&mut tmpfs.mount, fresh));
-            } else {
-                old.push(tmpfs.replace().map_err(failed(&path))?);
+        let inside = &self.inside;
+        for tmpfs in &mut self.tmpfs {
+            if inside.iter().any(|(path, what)| matches!(what, Inside::Tmpfs) && *path == tmpfs.path) {
+                continue;
             }
+            detach(tmpfs.mount.as_fd()).map_err(failed(&tmpfs.path))?;
+            old.push(tmpfs.renew().map_err(failed(&tmpfs.path))?);
         }
-        for ((path, what), bind) in self.inside.iter().zip(kept) {
+        // Then what went with them, in the order in which it came.
+        for (index, ((path, what), bind)) in inside.iter().zip(binds).enumerate() {
             match (what, bind) {
                 (Inside::Bind { directory }, Some(bind)) => {
                     let target = if *directory { tree.make_directory(path) } else { tree.make_file(path) };
-                    target.and_then(|target| mount_api::move_mount(bind.as_fd(), target.as_fd())).map_err(failed(path))?;
+                    let attach = |target: OwnedFd| mount_api::move_mount(bind.as_fd(), target.as_fd());
+                    target.and_then(attach).map_err(failed(path))?;
+                    // The copy has brought along what was mounted on the original later; that has its own turn.
+                    for (later, _) in inside.iter().skip(index + 1).rev().filter(|(later, _)| is_inside(later, path)) {
+                        let Ok(mount) = tree.handle(later) else { continue };
+                        // not a mount but a link, or a directory that a program put there
+                        let _ = detach(mount.as_fd());
+                    }
                 }
-                (Inside::Link(target), _) => tree.make_symlink(target, path).map_err(failed(path))?,
+                (Inside::Link(target), _) => tree.make_symlink(target, path).or_else(exists).map_err(failed(path))?,
+                (Inside::Tmpfs, _) => {
+                    let Some(tmpfs) = self.tmpfs.iter_mut().find(|tmpfs| tmpfs.path == *path) else { continue };
+                    tmpfs.target = tree.make_directory(path).map_err(failed(path))?;
+                    old.push(tmpfs.renew().map_err(failed(path))?);
+                }
                 (Inside::Bind { .. }, None) => {}
             }
         }
         Ok(old)
     }
+}
+
+/// A link in a bind mount inside of a tmpfs is still there.
+fn exists(error: io::Error) -> io::Result<()> {
+    if error.raw_os_error() == Some(libc::EEXIST) { Ok(()) } else { Err(error) }
 }
 
 /// Whether `path` lies below `directory`. Both are absolute.

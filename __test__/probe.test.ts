@@ -1,0 +1,61 @@
+// probe: what this host allows.
+import { release } from 'node:os'
+import test from 'ava'
+import { Master, probe } from '../index.js'
+import { openFds, zombies } from './support/counters.js'
+import { masterOptions, mode } from './support/mode.js'
+
+test('says that containers can be made here, and they can', async (t) => {
+  const { supported, kernel, architecture } = await probe()
+  t.true(supported)
+  t.is(kernel, release())
+  t.is(typeof architecture, 'string')
+  await (await Master.create(masterOptions())).destroy()
+})
+
+test('lists features, each with a name, whether it is there, and what else is known', async (t) => {
+  const { features } = await probe()
+  const names = features.map(({ name }) => name)
+  t.is(new Set(names).size, names.length)
+  for (const name of [
+    'container',
+    'user-namespace',
+    'user-namespace-ranges',
+    'root',
+    'network-namespace',
+    'proc-mount',
+    'clone3',
+    'openat2',
+    'close_range',
+    'mount-api',
+    'pidfd',
+    'memfd-exec',
+    'landlock',
+    'cgroup-v1',
+    'cgroup-v2',
+  ]) {
+    t.true(names.includes(name), name)
+  }
+  for (const feature of features) {
+    t.is(typeof feature.available, 'boolean', feature.name)
+    t.is(typeof feature.required, 'boolean', feature.name)
+    t.not(feature.detail, '', feature.name)
+    if (feature.required) t.true(feature.available, feature.name)
+  }
+})
+
+test('tells who we are', async (t) => {
+  const { features } = await probe()
+  const available = (name: string): boolean | undefined => features.find((feature) => feature.name === name)?.available
+  t.is(available('root'), mode === 'root' || mode === 'degraded')
+  if (mode === 'rootless') t.false(available('user-namespace-ranges'))
+  if (mode === 'rootless-ranges') t.true(available('user-namespace-ranges'))
+})
+
+test.serial('leaves nothing behind, however often and many at once', async (t) => {
+  await probe()
+  const before = openFds().size
+  await Promise.all(Array.from({ length: 4 }, () => probe()))
+  t.is(openFds().size, before)
+  t.deepEqual(zombies(), [])
+})
