@@ -195,12 +195,11 @@ test('200 cancels at random moments leave a container that works', async (t) => 
     for (let turns = random(10); turns > 0; turns--) await new Promise((resolve) => setImmediate(resolve))
     if (random(3) === 0) await new Promise((resolve) => setTimeout(resolve, random(8)))
   }
-  let aborted = 0
   for (let i = 0; i < 200; i++) {
     const controller = new AbortController()
     const name = names[random(names.length)] as string
     // Reset takes the program away, for itself and for what overlaps it.
-    const { call } = (name === 'reset' && i % 10 !== 0 ? methods['execve'] : methods[name]) as Method
+    const { call, runs } = (name === 'reset' && i % 10 !== 0 ? methods['execve'] : methods[name]) as Method
     const pending = (async () => await call(master, controller.signal))()
     const outcome = pending.then(
       () => 'done',
@@ -209,12 +208,12 @@ test('200 cancels at random moments leave a container that works', async (t) => 
     await wait()
     controller.abort()
     const how = await within(outcome, `${name}, number ${i}`)
-    t.true(['done', 'ABORT_ERR'].includes(how), `${name}, number ${i}: ${how}`)
-    if (how === 'ABORT_ERR') aborted++
+    // What ends by itself may have done so before; the others cannot.
+    const expected = runs ? ['ABORT_ERR'] : ['done', 'ABORT_ERR']
+    t.true(expected.includes(how), `${name}, number ${i}: ${how}`)
     t.is(listeners(controller.signal), 0)
     if (name === 'reset' && i % 10 === 0) await install(master, 'behave')
   }
-  t.true(aborted >= 100, String(aborted))
   t.deepEqual(descendantsOf(master.pid), [])
   t.like(await master.run('./behave', ['exit', '3']), { exitCode: 3 })
   t.is((await master.run('ls', ['-A'])).stdout.replace('x\n', ''), 'behave\n')

@@ -51,7 +51,7 @@ test('each of the sixteen, soft and hard', async (t) => {
     fsize: { soft: 1_000_000, hard: 2_000_000 },
     data: { soft: 100_000_000, hard: 200_000_000 },
     stack: { soft: 1_000_000, hard: 2_000_000 },
-    core: { soft: 0, hard: 1 },
+    core: { soft: 1, hard: 1 },
     rss: { soft: 1_000_000, hard: 2_000_000 },
     nproc: { soft: 100, hard: 200 },
     nofile: { soft: 20, hard: 30 },
@@ -101,6 +101,7 @@ test('no core is ever dumped, and no handler of the host’s is run for one', as
   await install(master, 'report')
   // core(5): with a pipe in core_pattern a limit of 0 still runs the handler, one of 1 does not.
   t.deepEqual((await limitsInside(master)).core, { soft: 1, hard: 1 })
+  t.deepEqual((await limitsInside(master, [{ resource: 'core', soft: 0, hard: 0 }])).core, { soft: 1, hard: 1 })
 })
 
 test('a program cannot raise its hard limits', async (t) => {

@@ -1,5 +1,8 @@
 // spawn: an execution with streams.
 import { once } from 'node:events'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import test from 'ava'
 import { HotcellError, type Execution } from '../index.js'
@@ -354,6 +357,27 @@ test('a signal aborts it; its streams are destroyed with the error', async (t) =
   const early = await aborts(t, never, 'early')
   t.is(early.result, undefined)
   t.is(never.pid, undefined)
+})
+
+test.serial('a stream that ended early is not looked at again, by its old number', async (t) => {
+  const master = await createMaster(t)
+  const run = master.spawn('/bin/sh', ['-c', 'echo out; echo err >&2; exec 1>&- 2>&-; read x'])
+  const { stdin } = run
+  const before = openFds()
+  const result = run.result
+  // The program has closed its ends, so ours are closed as well.
+  await until(() => openFds().size === before.size - 2, 'both ends to be closed')
+  const path = join(mkdtempSync(join(tmpdir(), 'hotcell-spawn-')), 'file')
+  writeFileSync(path, 'of somebody else')
+  const reused = Array.from({ length: 4 }, () => openSync(path, 'r'))
+  t.true(reused.filter((fd) => before.has(fd)).length >= 2)
+  stdin.end('x\n')
+  t.like(await result, { status: 'ok', stdout: 'out\n', stderr: 'err\n' })
+  for (const fd of reused) {
+    t.is(readFileSync(fd, 'utf8'), 'of somebody else')
+    closeSync(fd)
+  }
+  rmSync(dirname(path), { recursive: true })
 })
 
 test.serial('no descriptor is left, whatever became of the streams', async (t) => {

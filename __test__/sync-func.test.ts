@@ -33,7 +33,7 @@ test('gets the pid as the host sees it, of a process that waits and is who the p
   })
   t.is(called, 1)
   t.like(result, { status: 'nonzero-exit', exitCode: 3 })
-  t.is(result.setupTimeMs, 0)
+  t.true(result.setupTimeMs <= result.wallTimeMs)
   hold.kill('SIGKILL')
   await hold
 })

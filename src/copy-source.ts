@@ -5,11 +5,11 @@
  * when the copy fails or is cancelled, files opened here are closed. What the caller opened (a descriptor, a FileHandle)
  * stays open.
  */
-import { fstatSync, open as openFile } from 'node:fs'
+import { closeSync, fstatSync, open as openFile } from 'node:fs'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { CHUNK_BYTES, discardFd, readSome } from './descriptor.js'
+import { CHUNK_BYTES, readSome } from './descriptor.js'
 import { hostFailure } from './errors.js'
 import { invalidType, invalidValue } from './options/invalid.js'
 import { descriptor, text } from './options/primitives.js'
@@ -145,7 +145,8 @@ class FileChunks implements Chunks {
   }
 
   #close(): void {
-    if (this.#path !== undefined) discardFd(this.#fd)
+    // By fs, which opened it: a worker's closes at its end what it believes to be open, whoever has the number by then.
+    if (this.#path !== undefined) closeSync(this.#fd)
   }
 }
 

@@ -73,7 +73,8 @@ export class Output {
       if (socket.readableFlowing === null && socket.listenerCount('readable') === 0) socket.resume()
       return
     }
-    this.#readRest()
+    // At the end of the file the stream has closed itself, and the number may be another file's by now.
+    if (this.#socket === undefined || !this.#socket.destroyed) this.#readRest()
     this.#cut()
     if (this.#socket !== undefined) this.#socket.destroy()
     else discardFd(this.#fd)

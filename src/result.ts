@@ -15,7 +15,7 @@ export interface Usage {
    * between fork and exec in, so it is never below the few hundred kilobytes of the container's init.
    */
   memoryBytes: number
-  /** What of `wallTimeMs` passed before the program's first instruction; 0 for a run with a `syncFunc`. */
+  /** What of `wallTimeMs` passed before the program's first instruction, a `syncFunc` included. */
   setupTimeMs: number
   /**
    * Where the figures come from. `'rusage'`: from wait4(2), so they cover the main process and each descendant that was

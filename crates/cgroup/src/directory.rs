@@ -178,6 +178,11 @@ impl Control {
         result.map_err(|error| Error::SetLimit { path: self.path(), value: value.to_owned(), errno: errno(&error) })
     }
 
+    /// Forgets what was written last: somebody else wrote.
+    pub fn forget(&mut self) {
+        self.written = None;
+    }
+
     /// Writes unless it was this that was written last.
     pub fn set(&mut self, value: &str) -> Result<(), Error> {
         if self.written.as_deref() == Some(value) {

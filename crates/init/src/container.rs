@@ -373,7 +373,10 @@ impl Container {
                 // One that failed has closed the pipe by ending, and is about to be reaped.
                 Some(Progress::Over) if waiting.failure().is_some() => {}
                 Some(Progress::Over) => {
-                    run.setup_us = process::monotonic_us().saturating_sub(run.started_us);
+                    // Of a run that waited for the host the time until now says nothing.
+                    if !waiting.has_sync_point() {
+                        run.setup_us = process::monotonic_us().saturating_sub(run.started_us);
+                    }
                     if run.report_start {
                         news.push((run.id, run.pid, ReplyBody::Started));
                     }

@@ -14,11 +14,13 @@
 //! is that init keeps capabilities in its namespace and is not dumpable.
 
 use hotcell_linux::id_map::{self, IdRange};
-use hotcell_linux::errno;
+use hotcell_linux::{capability, errno, prctl, process};
 use hotcell_protocol::{Failure, Identity, Setup, Step, UserNamespace};
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The first id that root gives to containers: systemd documents 0x7000_0000 to 0x7FFF_FFFF as used by nobody.
 const PRIVATE_FIRST: u32 = 0x7000_0000;
@@ -126,6 +128,23 @@ impl Strategy {
         *self != Self::Bare
     }
 
+    /// Runs a clone into a user namespace as the one whom the namespace shall belong to.
+    ///
+    /// What the users of a namespace take of per-user limits (inotify, pending signals, namespaces: namespaces(7)) is charged to its
+    /// owner as well. Were that root, one container could use up what all others and the host's root have.
+    pub fn own_namespace<T>(&self, clone: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        if *self != Self::Private {
+            return clone();
+        }
+        prctl::set_securebits(capability::NO_SETUID_FIXUP)?;
+        // Files are opened as root all the same, by the new init too.
+        process::set_effective_uid(owner(), 0)?;
+        let result = clone();
+        // In the child root has no number: it takes its own identity later.
+        let _ = process::set_effective_uid(0, 0);
+        result
+    }
+
     /// Makes it so for the container whose init has this pid, and says who it now is.
     pub fn apply(&self, pid: i32, setup: &Setup) -> Result<Ids, Failure> {
         let program = setup.program;
@@ -170,6 +189,15 @@ fn write_maps(pid: i32, uids: &[IdRange], gids: &[IdRange]) -> Result<(), Failur
     let failed = |name: &'static [u8]| move |error| Failure::new(Step::WriteIdMap, errno(&error)).of(name);
     id_map::write_gid_map(pid, gids).map_err(failed(b"gid_map"))?;
     id_map::write_uid_map(pid, uids).map_err(failed(b"uid_map"))
+}
+
+/// Whom the next user namespace shall belong to: one of a few of this launcher's own.
+fn owner() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const EACH: u32 = 32;
+    let Subordinate { first, length } = private("/proc/self/uid_map");
+    let number = std::process::id().wrapping_mul(EACH) + NEXT.fetch_add(1, Ordering::Relaxed) % EACH;
+    if first == PRIVATE_FIRST { PRIVATE_FIRST + PRIVATE_LENGTH + number } else { first + number % length }
 }
 
 /// The ids that root may give away: the private range, or in a container whose map lacks it the upper half of the longest

@@ -171,8 +171,10 @@ impl Launcher {
         if strategy.has_user_namespace() {
             flags |= libc::CLONE_NEWUSER;
         }
-        // SAFETY: this process has a single thread.
-        let fork = unsafe { clone3::fork(flags as u64, libc::SIGCHLD) };
+        let fork = strategy.own_namespace(|| {
+            // SAFETY: this process has a single thread.
+            unsafe { clone3::fork(flags as u64, libc::SIGCHLD) }
+        });
         let (pid, pidfd) = match fork.map_err(|error| Failure::new(Step::CloneContainer, errno(&error)))? {
             Fork::Child => {
                 let placement = Placement::take(socket, gate.as_fd());

@@ -10,7 +10,7 @@
 use crate::setup::{Attached, Tree};
 use hotcell_linux::{capability, errno, keyring, prctl, process};
 use hotcell_protocol::{Failure, Identity, Step};
-use std::io::{PipeWriter, Read, Write, pipe};
+use std::io::{self, PipeWriter, Read, Write, pipe};
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::thread;
 
@@ -26,7 +26,7 @@ impl Resetter {
     pub fn reset(&mut self, tree: &Tree, attached: &mut Attached, init: Identity, program: Identity) -> Result<(), Failure> {
         let old = attached.replace_tmpfs(tree);
         process::unshare(libc::CLONE_NEWIPC).map_err(|error| Failure::new(Step::ResetIpc, errno(&error)))?;
-        clear_keyrings(init, program);
+        clear_keyrings(init, program).map_err(|error| Failure::new(Step::ResetKeyrings, errno(&error)))?;
         for mount in old? {
             self.dispose(mount);
         }
@@ -65,18 +65,20 @@ fn start_disposer() -> Option<PipeWriter> {
 }
 
 /// The keyrings belong to the *real* user id, so we are the program for a moment; nobody is there to notice.
-fn clear_keyrings(init: Identity, program: Identity) {
+fn clear_keyrings(init: Identity, program: Identity) -> io::Result<()> {
     let _ = keyring::join_new_session();
-    if init.uid == program.uid {
-        keyring::clear_user_keyrings();
-    } else if process::set_real_uid(program.uid).is_ok() {
-        // Which keyrings: the real user id's. Whether we may: the file system user id's, which setresuid has just taken along.
+    let result = if init.uid == program.uid {
+        keyring::clear_user_keyrings()
+    } else {
+        process::set_real_uid(program.uid)?;
+        // setresuid has taken the file system identity along.
         super::setup::act_on_files_as(program);
-        keyring::clear_user_keyrings();
-        let _ = process::set_real_uid(init.uid);
-    }
-    // setresuid takes the file system identity along, and every change of credentials the two after it (prctl(2)).
+        let cleared = keyring::clear_user_keyrings();
+        cleared.and(process::set_real_uid(init.uid))
+    };
     super::setup::act_on_files_as(program);
+    // Every change of credentials takes these two along (prctl(2)).
     let _ = prctl::set_dumpable(false);
     let _ = prctl::set_parent_death_signal(libc::SIGKILL);
+    result
 }

@@ -34,6 +34,9 @@ const SYS_ADMIN: u8 = 21;
 /// capability, and no ambient capability can be raised.
 pub const SECUREBITS_LOCKED: u32 = 0xef;
 
+/// `SECBIT_NO_SETUID_FIXUP`: changing the uid changes no capability.
+pub const NO_SETUID_FIXUP: u32 = 0x4;
+
 /// `_LINUX_CAPABILITY_VERSION_3`, and ourselves.
 pub const HEADER: [u32; 2] = [0x2008_0522, 0];
 

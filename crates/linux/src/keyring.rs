@@ -24,16 +24,29 @@ pub fn join_new_session() -> io::Result<()> {
 }
 
 /// Empties the keyrings that outlive processes: those of the calling process's *real* user id in its user namespace (`@u`,
-/// `@us`, persistent). One that does not exist stays so; keyrings that the kernel lacks are skipped.
-pub fn clear_user_keyrings() {
+/// `@us`, persistent), with the right of its *file system* user id. One that does not exist stays so; keyrings that the kernel lacks
+/// are skipped.
+pub fn clear_user_keyrings() -> io::Result<()> {
     for keyring in [USER, USER_SESSION] {
-        if let Ok(id) = keyctl(GET_KEYRING_ID, keyring, 0) {
-            let _ = keyctl(CLEAR, id, 0);
+        match keyctl(GET_KEYRING_ID, keyring, 0) {
+            Ok(id) => keyctl(CLEAR, id, 0).map(drop)?,
+            Err(error) => absent(error)?,
         }
     }
     // Asking for it makes it, and links it to the session keyring.
-    if let Ok(id) = keyctl(GET_PERSISTENT, -1, SESSION) {
-        let _ = keyctl(CLEAR, id, 0);
-        let _ = keyctl(UNLINK, id, SESSION);
+    match keyctl(GET_PERSISTENT, -1, SESSION) {
+        Ok(id) => {
+            keyctl(CLEAR, id, 0)?;
+            keyctl(UNLINK, id, SESSION).map(drop)
+        }
+        Err(error) => absent(error),
+    }
+}
+
+/// No such keyring, no keyrings of that kind, none at all, or none for anybody in here.
+fn absent(error: io::Error) -> io::Result<()> {
+    match error.raw_os_error() {
+        Some(libc::ENOKEY | libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM) => Ok(()),
+        _ => Err(error),
     }
 }

@@ -103,6 +103,15 @@ pub fn set_real_uid(uid: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// setresuid(2) of the effective user id only, and setfsuid(2) to have files opened as before.
+pub fn set_effective_uid(uid: u32, for_files: u32) -> io::Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::syscall(libc::SYS_setresuid, -1, uid, -1) })?;
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_setfsuid, for_files) };
+    Ok(())
+}
+
 /// unshare(2).
 pub fn unshare(flags: i32) -> io::Result<()> {
     // SAFETY: no memory involved.

@@ -99,6 +99,7 @@ steps! {
     Symlink, "symlinkat", "make the symbolic link";
     ResetMount, "fsmount", "replace a tmpfs";
     ResetIpc, "unshare", "replace the IPC namespace";
+    ResetKeyrings, "keyctl", "empty the keyrings";
     Request, "recvmsg", "understand the request";
     // execve, in init
     CheckArguments, "execve", "use the arguments";

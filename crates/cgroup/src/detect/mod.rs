@@ -197,7 +197,7 @@ pub(crate) fn interpret(cgroup: &str, mountinfo: &str) -> Detection {
 /// The mount through which a cgroup can be reached, writable ones first, and its directory there. Or one that is of its
 /// hierarchy but does not contain it.
 fn locate<'a>(membership: &Membership, mounts: &'a [Mount]) -> Result<(&'a Mount, PathBuf), Option<&'a Mount>> {
-    let of_hierarchy = |mount: &&Mount| {
+    let of_hierarchy = |mount: &Mount| {
         if membership.is_v2() {
             mount.kind == "cgroup2"
         } else {
@@ -208,7 +208,8 @@ fn locate<'a>(membership: &Membership, mounts: &'a [Mount]) -> Result<(&'a Mount
     let topmost = |(index, mount): (usize, &'a Mount)| {
         mounts.iter().skip(index + 1).all(|later| later.point != mount.point).then_some(mount)
     };
-    let candidates: Vec<&Mount> = mounts.iter().enumerate().filter_map(topmost).filter(of_hierarchy).collect();
+    let mounted = mounts.iter().enumerate().filter(|(_, mount)| of_hierarchy(mount));
+    let candidates: Vec<&Mount> = mounted.filter_map(topmost).collect();
     let below = |mount: &'a Mount| {
         let root = mount.root.trim_end_matches('/');
         let rest = membership.path.strip_prefix(root)?;

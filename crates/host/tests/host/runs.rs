@@ -97,10 +97,10 @@ fn descriptors_become_0_1_2_and_a_bad_one_is_named() {
     let Err(Error::Perform(failure)) = container.execve(Program::new(b"true\0"), &fds) else { panic!() };
     assert_eq!((failure.step, failure.errno, failure.index), (Step::DupDescriptor, libc::EBADF, 1));
 
-    let many = vec![reader.as_fd(); 251];
+    let many = vec![reader.as_fd(); 252];
     let Err(Error::Perform(failure)) = container.execve(Program::new(b"true\0"), &many) else { panic!() };
     assert_eq!((failure.step, failure.errno), (Step::DupDescriptor, libc::E2BIG));
-    let most = vec![reader.as_fd(); 250];
+    let most = vec![reader.as_fd(); 251];
     container.execve(Program::new(b"true\0"), &most).unwrap();
 }
 

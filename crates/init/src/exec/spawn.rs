@@ -103,6 +103,11 @@ impl Waiting {
         unsafe { raw::futex(self.plan.gate.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1, std::ptr::null()) };
     }
 
+    /// Whether it waits for the host on the way.
+    pub fn has_sync_point(&self) -> bool {
+        self.plan.has_sync_point
+    }
+
     /// What becomes readable when there is [`Progress`]; `None` once it is over.
     pub fn progress(&self) -> Option<BorrowedFd<'_>> {
         self.progress.as_ref().map(AsFd::as_fd)

@@ -3,13 +3,10 @@
 //! Runs in pid 1, at the start and at the end of the set-up. Everything that a program shall have or lack and that is inherited
 //! (bounding set, securebits, no_new_privs, umask, RLIMIT_CORE) is set here once, so that a run need not.
 
-use hotcell_linux::capability::{self, Capabilities, SECUREBITS_LOCKED};
+use hotcell_linux::capability::{self, Capabilities, NO_SETUID_FIXUP, SECUREBITS_LOCKED};
 use hotcell_linux::{errno, keyring, prctl, process};
 use hotcell_protocol::{Failure, Identity, Step};
 use std::io;
-
-/// `SECBIT_NO_SETUID_FIXUP`: changing the uid changes no capability.
-const NO_SETUID_FIXUP: u32 = 0x4;
 
 /// Becomes init's identity, with all capabilities that the namespace gives.
 pub fn take_identity(init: Identity, user_namespace: bool) -> Result<(), Failure> {
