@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream'
 import { setTimeout as timeout } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
-import { HotcellError, Master } from '../index.js'
+import { Master, type HotcellError } from '../index.js'
 import { install } from './support/compile.js'
 import { descendantsOf, mounts, openFds, threads, zombies } from './support/counters.js'
 import { createMaster, masterOptions } from './support/mode.js'

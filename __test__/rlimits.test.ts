@@ -154,7 +154,8 @@ test('RLIMIT_CPU is a time limit, by SIGXCPU and by SIGKILL', async (t) => {
   ])
   for (const result of [soft, hard]) {
     t.like(result, { status: 'time-limit', limit: 'cpu' })
-    t.true(result.cpuTimeMs >= 950 && result.cpuTimeMs < 2000, String(result.cpuTimeMs))
+    // The kernel samples at its ticks what the limit is compared with, and counts what it reports.
+    t.true(result.cpuTimeMs >= 800 && result.cpuTimeMs < 2000, String(result.cpuTimeMs))
   }
 })
 

@@ -53,7 +53,8 @@ pub struct Controllers(u8);
 
 impl Controllers {
     /// All that v2 knows as controllers.
-    pub const V2: Self = Self::NONE.with(Controller::Cpu).with(Controller::CpuSet).with(Controller::Memory).with(Controller::Pids);
+    pub const V2: Self =
+        Self::NONE.with(Controller::Cpu).with(Controller::CpuSet).with(Controller::Memory).with(Controller::Pids);
     /// None.
     pub const NONE: Self = Self(0);
     /// Every one.

@@ -43,7 +43,8 @@ impl Directory {
     /// Opens a cgroup in this one.
     pub fn enter(&self, name: &str) -> Result<Self, Error> {
         let path = self.path.join(name);
-        let opened = c_name(name).and_then(|name| file::openat(self.as_fd(), &name, libc::O_DIRECTORY | libc::O_NOFOLLOW, 0));
+        let opened =
+            c_name(name).and_then(|name| file::openat(self.as_fd(), &name, libc::O_DIRECTORY | libc::O_NOFOLLOW, 0));
         match opened {
             Ok(fd) => Ok(Self { fd, path }),
             Err(error) => Err(Error::Open { path, errno: errno(&error) }),

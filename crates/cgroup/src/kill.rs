@@ -16,7 +16,9 @@ use hotcell_linux::pidfd;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::CStr;
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 /// Processes that are killed and waited for at once, each with a descriptor.
@@ -40,21 +42,26 @@ pub fn kill_v2(directory: &Directory) -> Result<bool, Error> {
 /// Whether a cgroup of v2, and all below it, has no living process.
 pub fn is_empty_v2(directory: &Directory) -> Result<bool, Error> {
     let path = || directory.path().join("cgroup.events");
-    let text = directory.read(c"cgroup.events").map_err(|error| Error::ReadCounter { path: path(), errno: errno(&error) })?;
+    let text =
+        directory.read(c"cgroup.events").map_err(|error| Error::ReadCounter { path: path(), errno: errno(&error) })?;
     keyed(&text, "populated").map(|populated| populated == 0).ok_or_else(|| Error::ParseCounter { path: path() })
 }
 
 /// Waits until a cgroup of v2 has no living process: `cgroup.events` raises an event when that changes.
 pub fn wait_empty_v2(directory: &Directory, within: Duration) -> Result<(), Error> {
     let deadline = Instant::now() + within;
-    let events = directory.open_file("cgroup.events", libc::O_RDONLY)?;
-    // An event is one since the file was last read, so it is read before each wait.
-    let mut buffer = [0; 256];
+    let events = File::from(directory.open_file("cgroup.events", libc::O_RDONLY)?);
+    let path = || directory.path().join("cgroup.events");
     loop {
-        nix::sys::uio::pread(&events, &mut buffer, 0)
-            .map_err(|error| Error::ReadCounter { path: directory.path().join("cgroup.events"), errno: error as i32 })?;
-        if is_empty_v2(directory)? {
-            return Ok(());
+        // An event is one since this open file was last read.
+        let mut buffer = [0; 256];
+        let length = events.read_at(&mut buffer, 0);
+        let length = length.map_err(|error| Error::ReadCounter { path: path(), errno: errno(&error) })?;
+        let text = buffer.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        match text.and_then(|text| keyed(text, "populated")) {
+            Some(0) => return Ok(()),
+            Some(_) => {}
+            None => return Err(Error::ParseCounter { path: path() }),
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -98,10 +105,8 @@ pub fn kill_members(directory: &Directory, spared: Option<i32>, within: Duration
 /// The processes of a cgroup, without `spared`, as far as one read tells.
 pub fn members(directory: &Directory, spared: Option<i32>) -> Result<Vec<i32>, Error> {
     let text = directory.read(c"cgroup.procs");
-    let text = text.map_err(|error| Error::ReadCounter {
-        path: directory.path().join("cgroup.procs"),
-        errno: errno(&error),
-    })?;
+    let text =
+        text.map_err(|error| Error::ReadCounter { path: directory.path().join("cgroup.procs"), errno: errno(&error) })?;
     let mut pids = pids(&text);
     pids.retain(|pid| Some(*pid) != spared);
     Ok(pids)
@@ -130,12 +135,19 @@ pub struct Freezer {
 }
 
 /// The freezer of v1.
-pub const FREEZER_V1: Freezer = Freezer { file: c"freezer.state", freeze: "FROZEN", thaw: "THAWED", frozen: (c"freezer.state", "FROZEN") };
+pub const FREEZER_V1: Freezer =
+    Freezer { file: c"freezer.state", freeze: "FROZEN", thaw: "THAWED", frozen: (c"freezer.state", "FROZEN") };
 /// That of v2, Linux 5.2.
-pub const FREEZER_V2: Freezer = Freezer { file: c"cgroup.freeze", freeze: "1", thaw: "0", frozen: (c"cgroup.events", "frozen 1") };
+pub const FREEZER_V2: Freezer =
+    Freezer { file: c"cgroup.freeze", freeze: "1", thaw: "0", frozen: (c"cgroup.events", "frozen 1") };
 
 /// Stops a cgroup's processes, sends SIGKILL to each, and continues them, which ends them. Goes on until none is left.
-pub fn freeze_and_kill(directory: &Directory, freezer: &Freezer, spared: Option<i32>, within: Duration) -> Result<(), Error> {
+pub fn freeze_and_kill(
+    directory: &Directory,
+    freezer: &Freezer,
+    spared: Option<i32>,
+    within: Duration,
+) -> Result<(), Error> {
     let deadline = Instant::now() + within;
     let failed = |error: std::io::Error| Error::Kill { path: directory.path().to_owned(), errno: errno(&error) };
     loop {

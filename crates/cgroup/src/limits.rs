@@ -58,7 +58,7 @@ impl CpuSet {
     pub fn parse(text: &str) -> Option<Self> {
         let number = |text: &str| {
             let plain = !text.is_empty() && text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit());
-            plain.then(|| text.parse().ok()).flatten().filter(|number| *number <= Self::HIGHEST)
+            plain.then(|| text.parse::<u32>().ok()).flatten().filter(|number| *number <= Self::HIGHEST)
         };
         let range = |text: &str| {
             let (first, last) = text.split_once('-').unwrap_or((text, text));

@@ -72,7 +72,8 @@ impl Owner {
     /// Of a name.
     pub fn parse(name: &str) -> Option<Self> {
         let mut parts = name.split('-');
-        let owner = Self { pid: parts.next()?.parse().ok().filter(|pid| *pid > 0)?, start: parts.next()?.parse().ok()? };
+        let owner =
+            Self { pid: parts.next()?.parse().ok().filter(|pid| *pid > 0)?, start: parts.next()?.parse().ok()? };
         let further = parts.next().map_or(Some(0), |further| further.parse().ok())?;
         (owner.name(further) == name).then_some(owner)
     }
@@ -131,7 +132,9 @@ mod tests {
 
     #[test]
     fn the_start_time_is_found_behind_any_name() {
-        let fields = |state: &str| format!("7 (a) b) ( {state}) {state} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 183920 20 21\n");
+        let fields = |state: &str| {
+            format!("7 (a) b) ( {state}) {state} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 183920 20 21\n")
+        };
         assert_eq!(parse_start(&fields("S")), Some(183_920));
         assert_eq!(parse_start(&fields("Z")), None);
         for odd in ["", "7", "7 (x", "7 (x) ", "7 (x) S 1 2"] {

@@ -143,6 +143,8 @@ impl Tree {
         }
     }
 
+    /// Back to where we came from, which takes that no controller is enabled there. (Elsewhere what was enabled stays: by now others
+    /// may count on it.)
     fn undo_move(&self) {
         v2::disable(&self.directory, self.controllers);
         v2::disable(&self.parent, self.controllers);
@@ -159,11 +161,9 @@ impl Drop for Tree {
         let Some(_one_at_a_time) = stale::lock(&self.parent) else { return };
         if self.moved {
             self.undo_move();
-        } else if self.version == Version::V2 && !self.enabled.is_empty() {
-            v2::disable(&self.directory, self.controllers);
         }
-        if self.parent.remove(&self.own_name).is_ok() && remove_parent(&self.base, &self.parent, &self.parent_name) && !self.moved {
-            v2::disable(&self.base, self.enabled);
+        if self.parent.remove(&self.own_name).is_ok() {
+            remove_parent(&self.base, &self.parent, &self.parent_name);
         }
     }
 }
@@ -175,10 +175,11 @@ fn make_parent(base: &Directory, name: &str) -> Result<Directory, Error> {
     }
 }
 
-/// Removes the parent if it is empty, and was made by one of us; whether it did.
-fn remove_parent(base: &Directory, parent: &Directory, name: &str) -> bool {
-    let ours = file::stat(parent.as_fd()).is_ok_and(|stat| stat.st_mode & MADE_BY_US != 0);
-    ours && base.remove(name).is_ok()
+/// Removes the parent if it is empty, and was made by one of us.
+fn remove_parent(base: &Directory, parent: &Directory, name: &str) {
+    if file::stat(parent.as_fd()).is_ok_and(|stat| stat.st_mode & MADE_BY_US != 0) {
+        let _ = base.remove(name);
+    }
 }
 
 /// Best effort: without it a neighbour that ends this very moment could take the controllers away again.

@@ -102,7 +102,10 @@ mod tests {
         assert_eq!(cpu_stat(stat), Some(CpuTime { total_us: 1_234_567, user_us: 1_000_000, system_us: 234_567 }));
         assert_eq!(cpu_stat("usage_usec 1\n"), None);
         let events = "low 0\nhigh 0\nmax 7\noom 2\noom_kill 1\noom_group_kill 0\n";
-        assert_eq!((keyed(events, "oom"), keyed(events, "oom_kill"), keyed(events, "max")), (Some(2), Some(1), Some(7)));
+        assert_eq!(
+            (keyed(events, "oom"), keyed(events, "oom_kill"), keyed(events, "max")),
+            (Some(2), Some(1), Some(7))
+        );
     }
 
     #[test]
@@ -110,7 +113,10 @@ mod tests {
         let control = "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n";
         assert_eq!((keyed(control, "oom_kill"), keyed(control, "under_oom")), (Some(3), Some(0)));
         assert_eq!(keyed("oom_kill_disable 0\nunder_oom 0\n", "oom_kill"), None);
-        assert_eq!((number("9223372036854771712\n"), number("max\n")), (Some(9_223_372_036_854_771_712), Some(u64::MAX)));
+        assert_eq!(
+            (number("9223372036854771712\n"), number("max\n")),
+            (Some(9_223_372_036_854_771_712), Some(u64::MAX))
+        );
     }
 
     #[test]

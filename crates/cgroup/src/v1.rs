@@ -52,7 +52,8 @@ pub struct V1 {
 impl V1 {
     /// Of cgroups that were made, and prepared by [`prepare`].
     pub fn new(parts: Vec<Part>) -> Result<Self, Error> {
-        let tasks = parts.iter().map(|part| part.directory.open_file("tasks", libc::O_WRONLY)).collect::<Result<_, _>>()?;
+        let tasks =
+            parts.iter().map(|part| part.directory.open_file("tasks", libc::O_WRONLY)).collect::<Result<_, _>>()?;
         let find = |controller| parts.iter().find(|part| part.controllers.has(controller)).map(|part| &part.directory);
         let reading = |controller, name| find(controller).map(|at| Control::reading(Arc::clone(at), name));
         let writing = |controller, name| find(controller).map(|at| Control::writing(Arc::clone(at), name));
@@ -187,7 +188,10 @@ impl Backend for V1 {
 
     fn oom(&mut self) -> Result<OomCounts, Error> {
         // oom_kill is there since Linux 4.13.
-        let kills = self.oom_control.as_mut().map_or(Ok(0), |control| control.read(|text| Some(keyed(text, "oom_kill").unwrap_or(0))))?;
+        let kills = self
+            .oom_control
+            .as_mut()
+            .map_or(Ok(0), |control| control.read(|text| Some(keyed(text, "oom_kill").unwrap_or(0))))?;
         let mut at_limit = 0;
         // Where both limits are the same it is the one with swap that is found exceeded first.
         for control in self.memory_failures.iter_mut().flatten() {

@@ -105,7 +105,8 @@ pub fn enable(directory: &Directory, wanted: Controllers) -> Result<Controllers,
     if missing.is_empty() {
         return Ok(Controllers::NONE);
     }
-    let list = |sign: char| missing.iter().map(|controller| format!("{sign}{controller}")).collect::<Vec<_>>().join(" ");
+    let list =
+        |sign: char| missing.iter().map(|controller| format!("{sign}{controller}")).collect::<Vec<_>>().join(" ");
     if directory.write(c"cgroup.subtree_control", &list('+')).is_ok() {
         return Ok(missing);
     }

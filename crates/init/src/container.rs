@@ -269,7 +269,9 @@ impl Container {
                             Ok(result)
                         }
                         // In a batch the host knows by its place which it was, and the answer has to fit a packet.
-                        Err(failure) => Err(if list.len() > 1 { Failure::new(failure.step, failure.errno) } else { failure }),
+                        Err(failure) => {
+                            Err(if list.len() > 1 { Failure::new(failure.step, failure.errno) } else { failure })
+                        }
                     });
                 }
                 self.opened(id, opened, &fds)
@@ -405,9 +407,7 @@ impl Container {
 
     /// Forgets a run that waits behind a reset; whether there was one.
     fn cancel_deferred(&mut self, id: u32) -> bool {
-        let is_it = |(payload, _): &(Vec<u8>, Vec<OwnedFd>)| {
-            matches!(codec::decode(payload), Ok(Request { id: known, body: RequestBody::Execve(_) }) if known == id)
-        };
+        let is_it = |(payload, _): &(Vec<u8>, Vec<OwnedFd>)| matches!(codec::decode(payload), Ok(Request { id: known, body: RequestBody::Execve(_) }) if known == id);
         let index = self.deferred.iter().position(is_it);
         index.and_then(|index| self.deferred.remove(index)).is_some()
     }
@@ -480,7 +480,9 @@ impl Container {
         let is_main = |pid| live.iter().any(|(main, _)| *main == pid);
         let strangers = match sweep::has_orphans(proc.as_fd(), is_main) {
             Some(false) => 0,
-            _ => sweep::kill_if(proc, rounds >= sweep::GENTLE_ROUNDS, |tag| !live.iter().any(|(_, known)| *known == tag)),
+            _ => {
+                sweep::kill_if(proc, rounds >= sweep::GENTLE_ROUNDS, |tag| !live.iter().any(|(_, known)| *known == tag))
+            }
         };
         for run in self.runs.iter_mut().filter(|run| run.end.is_some()) {
             run.sweeps += 1;

@@ -117,7 +117,9 @@ impl Deletion {
             return Ok(());
         }
         let directory = match open_directory(&self.top, name) {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => return Ok(()),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => {
+                return Ok(());
+            }
             other => other?,
         };
         for inner in directory::entries(directory.as_fd(), SLICE)? {

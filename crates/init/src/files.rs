@@ -55,13 +55,19 @@ pub fn absolute(work_dir: &[u8], path: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// Opens one file.
-pub fn open(tree: &Tree, work_dir: &[u8], request: &OpenFile<'_>, tickets: &mut Tickets) -> Result<(Opened, OwnedFd), Failure> {
+pub fn open(
+    tree: &Tree,
+    work_dir: &[u8],
+    request: &OpenFile<'_>,
+    tickets: &mut Tickets,
+) -> Result<(Opened, OwnedFd), Failure> {
     let failed = |error: io::Error| Failure::new(Step::OpenFile, errno(&error)).of(request.path);
     let path = absolute(work_dir, request.path).map_err(failed)?;
     match request.how {
         OpenHow::Flags(flags) => {
             let fd = open_with(tree, &path, flags, request.mode).map_err(failed)?;
-            check_type(&fd, flags).map_err(|error| Failure::new(Step::CheckFileType, errno(&error)).of(request.path))?;
+            check_type(&fd, flags)
+                .map_err(|error| Failure::new(Step::CheckFileType, errno(&error)).of(request.path))?;
             Ok((Opened { ticket: 0 }, fd))
         }
         OpenHow::Replace => tickets.open(tree, path, request.mode).map_err(failed),

@@ -168,8 +168,7 @@ impl Strategy {
             Self::Single => {
                 // SAFETY: no memory involved; cannot fail.
                 let (uid, gid) = (unsafe { libc::geteuid() }, unsafe { libc::getegid() });
-                id_map::deny_setgroups(pid)
-                    .map_err(|error| Failure::new(Step::DenySetgroups, errno(&error)))?;
+                id_map::deny_setgroups(pid).map_err(|error| Failure::new(Step::DenySetgroups, errno(&error)))?;
                 write_maps(pid, &[range(program.uid, uid)], &[range(program.gid, gid)])?;
                 Ok(Ids { init: program, program })
             }

@@ -160,11 +160,8 @@ impl Launcher {
 
     fn launch_as(&self, setup: &Setup, socket: &OwnedFd, strategy: Strategy) -> Result<(i32, OwnedFd), Failure> {
         let (gate, opener) = io::pipe().map_err(|error| Failure::new(Step::CloneContainer, errno(&error)))?;
-        let mut flags = libc::CLONE_NEWPID
-            | libc::CLONE_NEWNS
-            | libc::CLONE_NEWIPC
-            | libc::CLONE_NEWUTS
-            | libc::CLONE_NEWCGROUP;
+        let mut flags =
+            libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP;
         if setup.network == Network::None {
             flags |= libc::CLONE_NEWNET;
         }

@@ -20,10 +20,7 @@
 //!
 //! Nothing here prints: what goes wrong is a [`hotcell_protocol::Failure`] on the socket. A panic aborts, and with pid 1 the whole
 //! container ends, which the host reports as a lost container.
-#![cfg_attr(
-    not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
-)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod container;
 mod deletion;

@@ -23,7 +23,13 @@ pub struct Resetter {
 
 impl Resetter {
     /// Does so. The current directory is somewhere in the new tree afterwards.
-    pub fn reset(&mut self, tree: &Tree, attached: &mut Attached, init: Identity, program: Identity) -> Result<(), Failure> {
+    pub fn reset(
+        &mut self,
+        tree: &Tree,
+        attached: &mut Attached,
+        init: Identity,
+        program: Identity,
+    ) -> Result<(), Failure> {
         let old = attached.replace_tmpfs(tree);
         process::unshare(libc::CLONE_NEWIPC).map_err(|error| Failure::new(Step::ResetIpc, errno(&error)))?;
         clear_keyrings(init, program).map_err(|error| Failure::new(Step::ResetKeyrings, errno(&error)))?;

@@ -13,7 +13,15 @@ impl Capabilities {
     /// What init keeps inside of its namespaces: files and mounts of reset (CHOWN, DAC_OVERRIDE, FOWNER, SYS_ADMIN), identities of
     /// programs (SETGID, SETUID, SETPCAP), killing them (KILL), and telling whose they are (SYS_PTRACE, for /proc/PID/ns).
     pub const INIT: Self = Self(
-        1 << CHOWN | 1 << DAC_OVERRIDE | 1 << FOWNER | 1 << KILL | 1 << SETGID | 1 << SETUID | 1 << SETPCAP | 1 << SYS_PTRACE | 1 << SYS_ADMIN,
+        1 << CHOWN
+            | 1 << DAC_OVERRIDE
+            | 1 << FOWNER
+            | 1 << KILL
+            | 1 << SETGID
+            | 1 << SETUID
+            | 1 << SETPCAP
+            | 1 << SYS_PTRACE
+            | 1 << SYS_ADMIN,
     );
 
     /// The same without those over files: with the host's own user namespace they would be the host's.

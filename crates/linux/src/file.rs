@@ -32,7 +32,8 @@ pub const fn is_type(stat: &libc::stat, kind: libc::mode_t) -> bool {
 /// openat(2); close-on-exec always.
 pub fn openat(directory: BorrowedFd<'_>, name: &CStr, flags: i32, mode: u32) -> io::Result<OwnedFd> {
     // SAFETY: the kernel reads the name.
-    let fd = check(unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags | libc::O_CLOEXEC, mode) }.into())?;
+    let fd =
+        check(unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags | libc::O_CLOEXEC, mode) }.into())?;
     // SAFETY: a new descriptor that nothing else knows.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
@@ -70,9 +71,9 @@ pub fn renameat2(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new: &CS
 pub fn readlinkat(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<Vec<u8>> {
     let mut target = vec![0; libc::PATH_MAX as usize];
     // SAFETY: the kernel reads the name and writes at most the length of the buffer.
-    let length = check(
-        unsafe { libc::readlinkat(directory.as_raw_fd(), name.as_ptr(), target.as_mut_ptr().cast(), target.len()) } as libc::c_long,
-    )?;
+    let length = check(unsafe {
+        libc::readlinkat(directory.as_raw_fd(), name.as_ptr(), target.as_mut_ptr().cast(), target.len())
+    } as libc::c_long)?;
     target.truncate(length as usize);
     Ok(target)
 }

@@ -79,7 +79,12 @@ impl Context {
 
 /// open_tree(2) with `OPEN_TREE_CLONE`: a copy, attached nowhere, of what is mounted at `path` (and with `recursive` below).
 /// `no_follow` opens a symbolic link itself.
-pub fn clone_tree(directory: Option<BorrowedFd<'_>>, path: &CStr, recursive: bool, no_follow: bool) -> io::Result<OwnedFd> {
+pub fn clone_tree(
+    directory: Option<BorrowedFd<'_>>,
+    path: &CStr,
+    recursive: bool,
+    no_follow: bool,
+) -> io::Result<OwnedFd> {
     let flags = OPEN_TREE_CLONE
         | libc::O_CLOEXEC as u32
         | if recursive { AT_RECURSIVE } else { 0 }

@@ -285,7 +285,14 @@ pub mod raw {
     /// Signal handlers that may run from now on must be safe to run here.
     #[inline(always)]
     pub unsafe fn set_signal_mask(mask: u64) -> isize {
-        let args = [libc::SIG_SETMASK as usize, (&raw const mask) as usize, ptr::null::<u64>() as usize, size_of::<u64>(), 0, 0];
+        let args = [
+            libc::SIG_SETMASK as usize,
+            (&raw const mask) as usize,
+            ptr::null::<u64>() as usize,
+            size_of::<u64>(),
+            0,
+            0,
+        ];
         // SAFETY: the kernel reads eight bytes.
         unsafe { syscall(libc::SYS_rt_sigprocmask, args) }
     }

@@ -47,7 +47,10 @@ impl Wait {
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];
     // SAFETY: the kernel writes two ints into `fds`.
-    check(unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) }.into())?;
+    check(
+        unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) }
+            .into(),
+    )?;
     // SAFETY: the kernel has just made this descriptor, and nothing else knows it.
     let first = unsafe { OwnedFd::from_raw_fd(fds[0]) };
     // SAFETY: as above.

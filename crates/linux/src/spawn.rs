@@ -113,7 +113,8 @@ mod tests {
         let script = c"sh";
         let (mut reader, writer) = std::io::pipe().unwrap();
         let (input, mut feed) = std::io::pipe().unwrap();
-        std::io::Write::write_all(&mut feed, b"ls /proc/self/fd | wc -l; env | grep -v -e PWD -e _= -e SHLVL\n").unwrap();
+        std::io::Write::write_all(&mut feed, b"ls /proc/self/fd | wc -l; env | grep -v -e PWD -e _= -e SHLVL\n")
+            .unwrap();
         drop(feed);
         let fds = [input.as_raw_fd(), writer.as_raw_fd(), writer.as_raw_fd()];
         let (_, pidfd) = spawn_image(image.as_fd(), script, &fds).unwrap();

@@ -13,10 +13,7 @@
 //! The crate is pure: no system call, no `unsafe`, no I/O. Whoever decodes treats the bytes as hostile: every decode is
 //! bounded by the length of the packet or of the memfd that carried it, and by the limits in [`codec`].
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
-)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod codec;
 pub mod exec;

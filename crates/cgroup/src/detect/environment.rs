@@ -31,13 +31,17 @@ impl Environment {
         let mut paths = memberships.iter().map(|membership| membership.path.as_str());
         let any_path = |part: &str| memberships.iter().any(|membership| membership.path.contains(part));
         let any_mount = |part: &str| mounts.iter().any(|mount| mount.root.contains(part));
-        if any_path("/kubepods") || any_mount("/kubelet/pods/") || mounts.iter().any(|mount| mount.point.contains("/kubernetes.io/")) {
+        if any_path("/kubepods")
+            || any_mount("/kubelet/pods/")
+            || mounts.iter().any(|mount| mount.point.contains("/kubernetes.io/"))
+        {
             Self::Kubernetes
         } else if any_path("/libpod-") || any_path("/libpod_parent") || any_mount("/overlay-containers/") {
             Self::Podman
         } else if any_path("/docker/") || any_path("/docker-") || any_mount("/docker/containers/") {
             Self::Docker
-        } else if any_path("/lxc.payload") || any_path("/lxc/") || mounts.iter().any(|mount| mount.kind == "fuse.lxcfs") {
+        } else if any_path("/lxc.payload") || any_path("/lxc/") || mounts.iter().any(|mount| mount.kind == "fuse.lxcfs")
+        {
             Self::Lxc
         } else {
             paths.find_map(unit).map_or(Self::Plain, |(unit, user)| Self::Systemd { unit, user })
@@ -82,7 +86,7 @@ impl fmt::Display for Environment {
 /// The innermost unit of a path that is a service or scope, and whether it is below a user's manager.
 fn unit(path: &str) -> Option<(String, bool)> {
     let manager = path.split('/').position(|part| part.starts_with("user@") && part.ends_with(".service"));
-    let mut units = path.split('/').enumerate().filter(|(_, part)| part.ends_with(".service") || part.ends_with(".scope"));
-    let (index, unit) = units.next_back()?;
+    let units = path.split('/').enumerate().filter(|(_, part)| part.ends_with(".service") || part.ends_with(".scope"));
+    let (index, unit) = units.last()?;
     Some((unit.to_owned(), manager.is_some_and(|manager| manager < index)))
 }

@@ -126,7 +126,10 @@ mod tests {
         assert_eq!(found[0].controllers, ["cpu", "cpuacct"]);
         assert_eq!(found[1].controllers, ["name=systemd"]);
         assert!(found[2].is_v2());
-        let odd = mounts("1 2 0:3 /a\\040b /mnt/c\\134d\\9 ro,nosuid shared:1 master:2 - cgroup2 none rw,nsdelegate\n", false);
+        let odd = mounts(
+            "1 2 0:3 /a\\040b /mnt/c\\134d\\9 ro,nosuid shared:1 master:2 - cgroup2 none rw,nsdelegate\n",
+            false,
+        );
         assert_eq!(odd[0].root, "/a b");
         assert_eq!(odd[0].point, "/mnt/c\\d\\9");
         assert!(odd[0].is_read_only());

@@ -115,7 +115,9 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
         unsafe { raw::write(plan.arrival, [1_u8].as_ptr(), 1) };
         while plan.gate.load(Acquire) == gate::CLOSED {
             // SAFETY: the word lives in the plan; an early return is what the loop is for.
-            unsafe { raw::futex(plan.gate.as_ptr(), libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, gate::CLOSED, ptr::null()) };
+            unsafe {
+                raw::futex(plan.gate.as_ptr(), libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, gate::CLOSED, ptr::null())
+            };
         }
     }
     Ok(execute)

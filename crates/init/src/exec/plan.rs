@@ -73,7 +73,12 @@ pub struct Plan {
 
 impl Plan {
     /// Lays out a request. Its descriptors come in the order of the packet.
-    pub fn new(exec: &Exec<'_>, environment: &[u8], fds: Vec<OwnedFd>, identity: Option<(u32, u32)>) -> Result<Self, Failure> {
+    pub fn new(
+        exec: &Exec<'_>,
+        environment: &[u8],
+        fds: Vec<OwnedFd>,
+        identity: Option<(u32, u32)>,
+    ) -> Result<Self, Failure> {
         let invalid = |errno| Failure::new(Step::CheckArguments, errno);
         let environment = exec.env.map_or(environment, |env| env);
         let arguments = strings(exec.args).ok_or_else(|| invalid(libc::EINVAL))?;
@@ -95,7 +100,8 @@ impl Plan {
         } else if name.contains(&b'/') || name.is_empty() {
             vec![text.push(&[name])]
         } else {
-            let path = variables.into_iter().find_map(|variable| variable.strip_prefix(b"PATH=")).unwrap_or(DEFAULT_PATH);
+            let path =
+                variables.into_iter().find_map(|variable| variable.strip_prefix(b"PATH=")).unwrap_or(DEFAULT_PATH);
             path.split(|byte| *byte == b':')
                 // an empty directory is the current one (execvp(3))
                 .map(|directory| if directory.is_empty() { b"." } else { directory })
@@ -150,7 +156,10 @@ impl Plan {
             Step::Chdir => failure.of(self.string(Some(&self.cwd))),
             Step::SetRlimit => {
                 let resource = self.rlimits.iter().find(|limit| limit.index == Some(index)).map(|limit| limit.resource);
-                let name = Resource::ALL.iter().find(|known| Some(known.number()) == resource).map_or("", |known| known.name());
+                let name = Resource::ALL
+                    .iter()
+                    .find(|known| Some(known.number()) == resource)
+                    .map_or("", |known| known.name());
                 failure.of(name.as_bytes())
             }
             _ => failure,
@@ -192,9 +201,8 @@ fn plan_limits(exec: &Exec<'_>) -> Vec<PlannedLimit> {
             index: (!is_none).then_some(index),
         }
     });
-    let defaults = DEFAULT_LIMITS.iter().filter(|(resource, ..)| {
-        !exec.rlimits.iter().any(|limit| limit.resource == *resource)
-    });
+    let defaults =
+        DEFAULT_LIMITS.iter().filter(|(resource, ..)| !exec.rlimits.iter().any(|limit| limit.resource == *resource));
     let defaults = defaults.map(|&(resource, soft, hard)| PlannedLimit {
         resource: resource.number(),
         limit: libc::rlimit64 { rlim_cur: soft, rlim_max: hard },
@@ -230,7 +238,10 @@ mod tests {
         let own = Exec { env: Some(serde_bytes_of(b"PATH=/own\0")), ..exec };
         assert_eq!(paths(&Plan::new(&own, b"PATH=/a\0", vec![], None).unwrap()), ["/own/ls"]);
         let none = Exec { env: Some(serde_bytes_of(b"")), ..own };
-        assert_eq!(paths(&Plan::new(&none, b"", vec![], None).unwrap()), ["/usr/local/bin/ls", "/usr/bin/ls", "/bin/ls"]);
+        assert_eq!(
+            paths(&Plan::new(&none, b"", vec![], None).unwrap()),
+            ["/usr/local/bin/ls", "/usr/bin/ls", "/bin/ls"]
+        );
     }
 
     #[test]

@@ -62,9 +62,8 @@ impl Spawner {
         let argument = std::ptr::from_mut(plan).cast();
         // SAFETY: CLONE_VFORK keeps us, and with us the plan and the one user of the stack, until the child is done with both;
         // `child::main` keeps to raw system calls.
-        let result = unsafe {
-            clone_vm(flags, libc::SIGCHLD, self.stack.base(), self.stack.size(), child::main, argument)
-        };
+        let result =
+            unsafe { clone_vm(flags, libc::SIGCHLD, self.stack.base(), self.stack.size(), child::main, argument) };
         let pid = result.map_err(|error| Failure::new(Step::CloneChild, errno(&error)))?;
         match plan.failure() {
             None => Ok(Started { pid }),
@@ -100,7 +99,9 @@ impl Waiting {
     pub fn resume(&self) {
         self.plan.gate.store(gate::OPEN, Release);
         // SAFETY: the word lives as long as the plan.
-        unsafe { raw::futex(self.plan.gate.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1, std::ptr::null()) };
+        unsafe {
+            raw::futex(self.plan.gate.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1, std::ptr::null())
+        };
     }
 
     /// Whether it waits for the host on the way.

@@ -161,13 +161,9 @@ mod tests {
 
     #[test]
     fn a_path_splits_before_its_last_name() {
-        for (path, parent, name) in [
-            ("/w/a", "/w", "a"),
-            ("/w/a//", "/w", "a"),
-            ("/a", "/", "a"),
-            ("/", "/", ""),
-            ("/w/..", "/w", ".."),
-        ] {
+        for (path, parent, name) in
+            [("/w/a", "/w", "a"), ("/w/a//", "/w", "a"), ("/a", "/", "a"), ("/", "/", ""), ("/w/..", "/w", "..")]
+        {
             assert_eq!(split(path.as_bytes()), (parent.as_bytes(), name.as_bytes()), "{path}");
         }
     }

@@ -1,0 +1,218 @@
+//! A run group: where the programs of a container run, one run at a time.
+
+use crate::backend::Backend;
+use crate::container::Made;
+use crate::controller::{Controller, Controllers};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::usage::{CpuTime, Oom, OomCounts, Usage};
+use crate::v1::V1;
+use crate::v2::V2;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+/// How much memory may still be in a group for the next run to be limited and counted exactly: what the kernel keeps by the CPU
+/// (up to 64 pages each) and in caches. It is added to the limit and taken from the peak.
+const RESIDUE_MAX: u64 = 1 << 20;
+
+/// A run group. Files are opened at their first use and kept.
+#[derive(Debug)]
+pub struct Group {
+    v1: Option<V1>,
+    v2: Option<V2>,
+    start: Start,
+    _made: Made,
+}
+
+/// How a program gets into a group.
+#[derive(Debug)]
+pub struct Entrance<'a> {
+    /// For `CLONE_INTO_CGROUP`.
+    pub v2: Option<BorrowedFd<'a>>,
+    /// For the thread that will clone: it writes `0` to each, once, and so do its children get there.
+    pub v1: Vec<BorrowedFd<'a>>,
+}
+
+/// Whether a group is as good as new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    /// Yes.
+    Yes,
+    /// Processes are left.
+    Occupied,
+    /// Memory is left: files of the last run on a tmpfs, or file pages that it was the first to read. They would be counted against
+    /// the next run, or be freed at its cost.
+    Residue {
+        /// How much.
+        bytes: u64,
+    },
+    /// The peak of memory cannot be reset (before Linux 6.12), and was moved by a run.
+    Peak,
+}
+
+/// The counters at the beginning of a run.
+#[derive(Debug, Clone, Copy, Default)]
+struct Start {
+    residue: u64,
+    /// The peak so far, if it could not be reset.
+    lasting_peak: Option<u64>,
+    cpu: CpuTime,
+    oom: OomCounts,
+    processes_peak: Option<u64>,
+    refused: u64,
+}
+
+impl Group {
+    pub(crate) fn new(v1: Option<V1>, v2: Option<V2>, made: Made) -> Self {
+        Self { v1, v2, start: Start::default(), _made: made }
+    }
+
+    /// What can be limited and counted.
+    pub fn controllers(&self) -> Controllers {
+        let v1 = self.v1.as_ref().map_or(Controllers::NONE, Backend::controllers);
+        self.v2.as_ref().map_or(v1, |v2| v1.or(v2.controllers()))
+    }
+
+    /// How programs get in.
+    pub fn entrance(&self) -> Entrance<'_> {
+        let v1 = self.v1.iter().flat_map(V1::tasks).collect();
+        Entrance { v2: self.v2.as_ref().map(V2::entrance), v1 }
+    }
+
+    /// v1: the process one thread of which entered to clone programs. It is never killed, and is not one of the processes of a run.
+    pub fn set_resident(&mut self, pid: Option<i32>) {
+        if let Some(v1) = &mut self.v1 {
+            v1.set_resident(pid);
+        }
+    }
+
+    /// The half that has this controller.
+    fn half(&mut self, controller: Controller) -> Option<&mut dyn Backend> {
+        match (&mut self.v2, &mut self.v1) {
+            (Some(v2), _) if v2.controllers().has(controller) => Some(v2),
+            (_, Some(v1)) if v1.controllers().has(controller) => Some(v1),
+            _ => None,
+        }
+    }
+
+    /// The half that knows who is in it most reliably.
+    fn members(&mut self) -> Option<&mut dyn Backend> {
+        match (&mut self.v2, &mut self.v1) {
+            (Some(v2), _) => Some(v2),
+            (None, Some(v1)) => Some(v1),
+            (None, None) => None,
+        }
+    }
+
+    fn limiting(&mut self, controller: Controller) -> Result<&mut dyn Backend, Error> {
+        let available = self.controllers();
+        self.half(controller).ok_or(Error::UseController { controller, available })
+    }
+
+    /// Before a run: sets its limits, as far as they differ from those of the last one, and has all counters start from here. Asking
+    /// for a limit without its controller is an error, nothing is dropped in silence.
+    pub fn begin(&mut self, limits: &Limits) -> Result<(), Error> {
+        let residue = match self.half(Controller::Memory) {
+            Some(half) => half.memory_current()?.unwrap_or(0),
+            None => 0,
+        };
+        self.apply(limits, residue)?;
+        let mut start = Start { residue, ..Start::default() };
+        if let Some(half) = self.half(Controller::Memory) {
+            if !half.reset_memory_peak()? {
+                start.lasting_peak = half.memory_peak()?;
+            }
+            start.oom = half.oom()?;
+        }
+        if let Some(half) = self.half(Controller::Pids) {
+            start.processes_peak = half.processes_peak()?;
+            start.refused = half.processes_refused()?;
+        }
+        if let Some(half) = self.half(Controller::CpuAcct) {
+            start.cpu = half.cpu_time()?.unwrap_or_default();
+        }
+        self.start = start;
+        Ok(())
+    }
+
+    /// What is left in the group from before is no part of the run's memory.
+    fn apply(&mut self, limits: &Limits, residue: u64) -> Result<(), Error> {
+        match limits.memory_bytes {
+            Some(bytes) => self.limiting(Controller::Memory)?.set_memory(Some(bytes.saturating_add(residue)))?,
+            None => self.half(Controller::Memory).map_or(Ok(()), |half| half.set_memory(None))?,
+        }
+        match limits.processes {
+            Some(most) => self.limiting(Controller::Pids)?.set_processes(Some(most))?,
+            None => self.half(Controller::Pids).map_or(Ok(()), |half| half.set_processes(None))?,
+        }
+        match limits.cpu {
+            Some(quota) => self.limiting(Controller::Cpu)?.set_cpu(Some(quota))?,
+            None => self.half(Controller::Cpu).map_or(Ok(()), |half| half.set_cpu(None))?,
+        }
+        match &limits.cpus {
+            Some(cpus) => self.limiting(Controller::CpuSet)?.set_cpus(Some(cpus))?,
+            None => self.half(Controller::CpuSet).map_or(Ok(()), |half| half.set_cpus(None))?,
+        }
+        Ok(())
+    }
+
+    /// CPU time since [`Self::begin`], cheap enough to be asked for again and again. 0 where nothing counts it.
+    pub fn cpu_usage_us(&mut self) -> Result<u64, Error> {
+        let start = self.start.cpu.total_us;
+        let Some(half) = self.half(Controller::CpuAcct) else { return Ok(0) };
+        Ok(half.cpu_usage_us()?.unwrap_or(0).saturating_sub(start))
+    }
+
+    /// What was used since [`Self::begin`].
+    pub fn usage(&mut self) -> Result<Usage, Error> {
+        let start = self.start;
+        let mut usage = Usage::default();
+        if let Some(half) = self.half(Controller::CpuAcct) {
+            usage.cpu = half.cpu_time()?.map(|cpu| cpu.since(start.cpu));
+        }
+        if let Some(half) = self.half(Controller::Memory) {
+            // A peak that was not moved is that of some earlier run.
+            let moved = |peak: &u64| start.lasting_peak.is_none_or(|before| *peak > before);
+            let peak = half.memory_peak()?.filter(moved);
+            usage.memory_peak_bytes = peak.map(|peak| peak.saturating_sub(start.residue));
+            usage.oom = half.oom()?.since(start.oom);
+        }
+        if let Some(half) = self.half(Controller::Pids) {
+            usage.processes_peak =
+                half.processes_peak()?.filter(|peak| start.processes_peak.is_none_or(|before| *peak > before));
+            usage.processes_refused = half.processes_refused()?.saturating_sub(start.refused);
+        }
+        Ok(usage)
+    }
+
+    /// Whether the OOM killer was at work since [`Self::begin`]: on v1 it kills one process only, and the others go on.
+    pub fn oom(&mut self) -> Result<Option<Oom>, Error> {
+        let start = self.start.oom;
+        self.half(Controller::Memory).map_or(Ok(None), |half| Ok(half.oom()?.since(start)))
+    }
+
+    /// Kills every process in it, however fast they fork, and waits until all are dead.
+    pub fn kill(&mut self, within: Duration) -> Result<(), Error> {
+        self.members().map_or(Ok(()), |half| half.kill(within))
+    }
+
+    /// Whether there is no process in it.
+    pub fn is_empty(&mut self) -> Result<bool, Error> {
+        self.members().map_or(Ok(true), |half| half.is_empty())
+    }
+
+    /// After a run, off the hot path: whether the next one can have this group. If not, drop it and make another.
+    pub fn reuse(&mut self) -> Result<Reuse, Error> {
+        if !self.is_empty()? {
+            return Ok(Reuse::Occupied);
+        }
+        let lasting = self.start.lasting_peak;
+        let Some(half) = self.half(Controller::Memory) else { return Ok(Reuse::Yes) };
+        let bytes = half.memory_current()?.unwrap_or(0);
+        if bytes > RESIDUE_MAX {
+            return Ok(Reuse::Residue { bytes });
+        }
+        let moved = lasting.is_some() && half.memory_peak()? > lasting;
+        Ok(if moved { Reuse::Peak } else { Reuse::Yes })
+    }
+}
