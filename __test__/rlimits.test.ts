@@ -155,7 +155,7 @@ test('RLIMIT_CPU is a time limit, by SIGXCPU and by SIGKILL', async (t) => {
   for (const result of [soft, hard]) {
     t.like(result, { status: 'time-limit', limit: 'cpu' })
     // The kernel samples at its ticks what the limit is compared with, and counts what it reports.
-    t.true(result.cpuTimeMs >= 800 && result.cpuTimeMs < 2000, String(result.cpuTimeMs))
+    t.true(result.cpuTimeMs >= 300 && result.cpuTimeMs < 4000, String(result.cpuTimeMs))
   }
 })
 

@@ -4,8 +4,8 @@ import test, { type ExecutionContext } from 'ava'
 import { HotcellError, type Master, type RLimit } from '../index.js'
 import { install } from './support/compile.js'
 import { descendantsOf, openFds } from './support/counters.js'
-import { createMaster } from './support/mode.js'
-import { within } from './support/waiting.js'
+import { createMaster, mode } from './support/mode.js'
+import { until, within } from './support/waiting.js'
 
 const EAGAIN = 11
 const EMFILE = 24
@@ -77,7 +77,8 @@ for (const what of ['processes', 'threads']) {
     const limit = 40
     const { count, errno } = await exhaust(master, what, '', [{ resource: 'nproc', soft: limit, hard: limit }])
     t.is(errno, EAGAIN)
-    t.is(count, limit - 1)
+    // With a single id init is one of them.
+    t.is(count, limit - (mode === 'rootless' ? 2 : 1))
     await asBefore(t, master)
     // That limit was the run's alone.
     t.is(
@@ -159,8 +160,13 @@ test.serial('keys and inotify instances, then the next program', async (t) => {
     t.true(first.count >= 0 && first.errno > 0)
     await asBefore(t, master)
     await master.reset()
-    const second = await exhaust(master, what)
-    t.true(second.count >= first.count - 2, `${what}: ${second.count} after ${first.count}`)
+    // The kernel frees keys some time after they were removed.
+    await until(
+      async () => (await exhaust(master, what)).count >= first.count - 2,
+      `as much of ${what} as before`,
+      15_000,
+    )
+    await master.reset()
   }
 })
 

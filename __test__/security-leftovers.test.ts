@@ -5,7 +5,7 @@ import { openFds } from './support/counters.js'
 import { createMaster, mode } from './support/mode.js'
 import { until, within } from './support/waiting.js'
 
-test('of everything that a program can leave behind, nothing is left after a reset', async (t) => {
+test.serial('of everything that a program can leave behind, nothing is left after a reset', async (t) => {
   const master = await createMaster(t)
   for (let round = 0; round < 3; round++) {
     await install(master, 'litter', '/tmp/litter')
@@ -25,7 +25,7 @@ test('of everything that a program can leave behind, nothing is left after a res
   t.is(permissions.stdout, '755 /w\n1777 /tmp\n1777 /dev/shm\n')
 })
 
-test('without a reset, processes and what hangs on them are gone all the same', async (t) => {
+test.serial('without a reset, processes and what hangs on them are gone all the same', async (t) => {
   const master = await createMaster(t)
   await install(master, 'litter', '/dev/shm/litter')
   await master.copyIn(Buffer.from(''), '/w/x')

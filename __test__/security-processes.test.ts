@@ -1,5 +1,5 @@
 // Programs against init, against each other, and against the next one in the same container.
-import { once } from 'node:events'
+import { once, setMaxListeners } from 'node:events'
 import { getSystemErrorName } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import type { Execution, Master, TraceResult } from '../index.js'
@@ -238,6 +238,7 @@ test.serial('a program that stops all others does not stop init', async (t) => {
   const master = await createMaster(t)
   const { run: stopper } = await entangle(t, master, 'stop')
   const controller = new AbortController()
+  setMaxListeners(20, controller.signal)
   const victims = Array.from({ length: 20 }, () =>
     master.execve({ args: ['true'] }, { signal: controller.signal }).catch((error: Error) => error.name),
   )

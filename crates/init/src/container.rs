@@ -17,7 +17,7 @@ use crate::files::{self, BATCH_MAX, Tickets};
 use crate::identity::Ids;
 use crate::reset::Resetter;
 use crate::runs::Run;
-use crate::setup::{Attached, Built, Tree};
+use crate::setup::{Attached, Built, EnterAnywhere, Tree};
 use crate::sweep::{self, Tag};
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
@@ -38,6 +38,7 @@ const SWEEP_MS: i32 = 5;
 pub struct Container {
     socket: OwnedFd,
     ids: Ids,
+    user_namespace: bool,
     tree: Tree,
     attached: Attached,
     proc: Option<OwnedFd>,
@@ -101,10 +102,11 @@ pub fn serve(mut container: Container) -> i32 {
 impl Container {
     /// A container that was set up.
     pub fn new(setup: &Setup, socket: OwnedFd, built: Built) -> Self {
-        let Built { ids, tree, attached, proc } = built;
+        let Built { ids, tree, attached, proc, user_namespace } = built;
         Self {
             socket,
             ids,
+            user_namespace,
             tree,
             attached,
             own_tag: proc.as_ref().and_then(|proc| sweep::tag(proc.as_fd(), 1)).unwrap_or_default(),
@@ -501,12 +503,14 @@ impl Container {
         }
         self.tickets.clear();
         let Ids { init, program } = self.ids;
+        let entering = EnterAnywhere::raised(self.user_namespace);
         let result = self.resetter.reset(&self.tree, &mut self.attached, init, program).and_then(|()| {
             self.tree
                 .make_directory(&self.work_dir)
                 .map_err(|error| Failure::new(Step::MakeDirectory, errno(&error)).of(&self.work_dir))?;
             self.enter_work_dir()
         });
+        drop(entering);
         for id in std::mem::take(&mut self.resets) {
             self.done(id, result.clone())?;
         }

@@ -74,10 +74,18 @@ fn begin(tree: &Tree, work_dir: &[u8], id: u32, path: &[u8], recursive: bool) ->
     Ok(Some(Deletion { id, path: path.to_vec(), parent, name, top, moved: 0, started_us }))
 }
 
+/// Opens a directory for reading and deleting in it, which a program may have forbidden for its own (`chmod 0`): as its owner, which is
+/// what init is to files, we may allow it again.
 fn open_directory(parent: &OwnedFd, name: &CString) -> io::Result<OwnedFd> {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let opened = file::openat(parent.as_fd(), name, flags, 0)?;
-    Ok(opened)
+    match file::openat(parent.as_fd(), name, flags, 0) {
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
+            // Should a link have taken its place meanwhile, that is to a file of the program's, which it may change itself.
+            file::chmodat(parent.as_fd(), name, 0o700)?;
+            file::openat(parent.as_fd(), name, flags, 0)
+        }
+        other => other,
+    }
 }
 
 impl Deletion {
@@ -128,7 +136,14 @@ impl Deletion {
             }
             self.moved += 1;
             let unique = CString::new(format!(".hotcell-delete-{}", self.moved)).map_err(io::Error::from)?;
-            match file::renameat2(directory.as_fd(), &inner, self.top.as_fd(), &unique, libc::RENAME_NOREPLACE) {
+            let (from, to) = (directory.as_fd(), self.top.as_fd());
+            let mut renamed = file::renameat2(from, &inner, to, &unique, libc::RENAME_NOREPLACE);
+            if renamed.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EACCES)) {
+                // Moving a directory changes what its `..` is, and so takes the right to write to it.
+                file::chmodat(from, &inner, 0o700)?;
+                renamed = file::renameat2(from, &inner, to, &unique, libc::RENAME_NOREPLACE);
+            }
+            match renamed {
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EEXIST)) => {}
                 other => other?,
             }
@@ -139,13 +154,23 @@ impl Deletion {
 
 /// Deletes an entry if it is not a full directory; true when it is gone.
 fn gone(parent: &OwnedFd, name: &CString) -> io::Result<bool> {
-    let errno = |result: io::Result<()>| match result {
+    let attempt = || -> io::Result<bool> { Ok(unlinked(parent, name, false)? || unlinked(parent, name, true)?) };
+    match attempt() {
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
+            file::chmod(parent.as_fd(), 0o700)?;
+            attempt()
+        }
+        other => other,
+    }
+}
+
+fn unlinked(parent: &OwnedFd, name: &CString, directory_entry: bool) -> io::Result<bool> {
+    match file::unlinkat(parent.as_fd(), name, directory_entry) {
         Ok(()) => Ok(true),
         Err(error) => match error.raw_os_error() {
             Some(libc::ENOENT) => Ok(true),
             Some(libc::EISDIR | libc::ENOTEMPTY | libc::ENOTDIR) => Ok(false),
             _ => Err(error),
         },
-    };
-    Ok(errno(file::unlinkat(parent.as_fd(), name, false))? || errno(file::unlinkat(parent.as_fd(), name, true))?)
+    }
 }

@@ -26,10 +26,18 @@ impl Capabilities {
 
     /// The same without those over files: with the host's own user namespace they would be the host's.
     pub const INIT_BARE: Self = Self(Self::INIT.0 & !(1 << CHOWN | 1 << DAC_OVERRIDE | 1 << FOWNER));
+    /// To enter any directory.
+    pub const ENTER: Self = Self(1 << DAC_OVERRIDE | 1 << DAC_READ_SEARCH);
+
+    /// These and those.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 }
 
 const CHOWN: u8 = 0;
 const DAC_OVERRIDE: u8 = 1;
+const DAC_READ_SEARCH: u8 = 2;
 const FOWNER: u8 = 3;
 const KILL: u8 = 5;
 const SETGID: u8 = 6;
@@ -50,8 +58,14 @@ pub const HEADER: [u32; 2] = [0x2008_0522, 0];
 
 /// Sets effective and permitted to `set` and inheritable to nothing.
 pub fn set(set: Capabilities) -> io::Result<()> {
-    let (low, high) = (set.0 as u32, (set.0 >> 32) as u32);
-    let data: [u32; 6] = [low, low, 0, high, high, 0];
+    set_effective(set, set)
+}
+
+/// Sets the effective and the permitted set, and inheritable to nothing.
+pub fn set_effective(effective: Capabilities, permitted: Capabilities) -> io::Result<()> {
+    let halves = |set: Capabilities| (set.0 as u32, (set.0 >> 32) as u32);
+    let ((low, high), (low_permitted, high_permitted)) = (halves(effective), halves(permitted));
+    let data: [u32; 6] = [low, low_permitted, 0, high, high_permitted, 0];
     // SAFETY: the kernel reads the header and two structures of three words.
     check(unsafe { libc::syscall(libc::SYS_capset, HEADER.as_ptr(), data.as_ptr()) })?;
     Ok(())

@@ -46,11 +46,10 @@ impl Wait {
 /// Two connected sockets, close-on-exec.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
     // SAFETY: the kernel writes two ints into `fds`.
-    check(
-        unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) }
-            .into(),
-    )?;
+    let result = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) };
+    check(result.into())?;
     // SAFETY: the kernel has just made this descriptor, and nothing else knows it.
     let first = unsafe { OwnedFd::from_raw_fd(fds[0]) };
     // SAFETY: as above.

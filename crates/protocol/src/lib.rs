@@ -23,6 +23,8 @@ pub mod outcome;
 pub mod reply;
 pub mod request;
 pub mod step;
+#[cfg(test)]
+mod tests;
 
 pub use codec::{DecodeError, decode, encode};
 pub use exec::{Exec, ExecFlags, strings};

@@ -17,6 +17,7 @@ mod proc;
 mod root;
 
 pub use mounts::Attached;
+pub use privileges::EnterAnywhere;
 pub use root::{Tree, open_in_root, split, terminated};
 
 use crate::container::{self, Container};
@@ -86,6 +87,8 @@ pub struct Built {
     pub attached: Attached,
     /// A procfs of our pid namespace, where it could be had.
     pub proc: Option<OwnedFd>,
+    /// Whether we are in a user namespace of our own.
+    pub user_namespace: bool,
 }
 
 fn build(setup: &Setup, gate: OwnedFd, user_namespace: bool) -> Result<Built, Failure> {
@@ -119,7 +122,7 @@ fn build(setup: &Setup, gate: OwnedFd, user_namespace: bool) -> Result<Built, Fa
         .map_err(|error| Failure::new(Step::SetDomainname, errno(&error)).of(&setup.domainname))?;
     devices::take_standard_streams()?;
     privileges::drop(ids.program, user_namespace)?;
-    Ok(Built { ids, tree, attached, proc })
+    Ok(Built { ids, tree, attached, proc, user_namespace })
 }
 
 /// Waits until the launcher has written the id maps, and reads who we are by them.

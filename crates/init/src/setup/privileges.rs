@@ -28,7 +28,11 @@ pub fn drop(program: Identity, user_namespace: bool) -> Result<(), Failure> {
 fn lower(program: Identity, user_namespace: bool) -> io::Result<()> {
     capability::drop_bounding_set()?;
     prctl::set_securebits(SECUREBITS_LOCKED)?;
-    capability::set(if user_namespace { Capabilities::INIT } else { Capabilities::INIT_BARE })?;
+    if user_namespace {
+        capability::set(Capabilities::INIT)?;
+    } else {
+        EnterAnywhere::lowered()?;
+    }
     prctl::set_no_new_privs()?;
     match keyring::join_new_session() {
         // a kernel, or a container around us, without keyrings
@@ -39,4 +43,37 @@ fn lower(program: Identity, user_namespace: bool) -> io::Result<()> {
     // After the last change of credentials, which would undo both.
     prctl::set_dumpable(false)?;
     prctl::set_parent_death_signal(libc::SIGKILL)
+}
+
+/// The right to enter a directory that a program has closed (`chmod 0`), for as long as this value lives.
+///
+/// In a user namespace init has it anyway, over files of the container alone. Without one it would be the right to enter every directory
+/// of the host, while programs choose the middle parts of the paths that it resolves: so it is only taken up for reset, which resolves none.
+pub struct EnterAnywhere {
+    bare: bool,
+}
+
+impl EnterAnywhere {
+    /// Takes it up.
+    pub fn raised(user_namespace: bool) -> io::Result<Self> {
+        if !user_namespace {
+            let all = Capabilities::INIT_BARE.with(Capabilities::ENTER);
+            capability::set(all)?;
+        }
+        Ok(Self { bare: !user_namespace })
+    }
+
+    /// What init has otherwise, without a user namespace.
+    fn lowered() -> io::Result<()> {
+        capability::set_effective(Capabilities::INIT_BARE, Capabilities::INIT_BARE.with(Capabilities::ENTER))
+    }
+}
+
+impl Drop for EnterAnywhere {
+    fn drop(&mut self) {
+        if self.bare {
+            // Giving up what one has does not fail.
+            let _ = Self::lowered();
+        }
+    }
 }

@@ -1,0 +1,182 @@
+//! Claims about the encoding: everything arrives as it was sent, and nothing that was not sent arrives as anything.
+
+use crate::codec::{PACKET_MAX, TAG_INLINE, TAG_MEMFD, split};
+use crate::*;
+use serde_bytes::{ByteBuf, Bytes};
+
+fn payload<T: serde::Serialize>(message: &T) -> Vec<u8> {
+    let mut packet = Vec::new();
+    encode(message, &mut packet);
+    assert_eq!(packet.remove(0), TAG_INLINE);
+    packet
+}
+
+fn failure() -> Failure {
+    Failure::new(Step::OpenFile, 2).of(b"/w/\xff").at(7)
+}
+
+fn requests() -> Vec<RequestBody<'static>> {
+    let file = OpenFile { path: b"a", how: OpenHow::Flags(0o102), mode: 0o644 };
+    let exec = Exec {
+        args: b"ls\0-l\0",
+        env: Some(Bytes::new(b"A=\x80\0")),
+        cwd: Some(Bytes::new(b"/tmp")),
+        rlimits: Resource::ALL
+            .iter()
+            .map(|&resource| RLimit { resource, soft: 1, hard: RLimit::UNLIMITED })
+            .collect(),
+        fds: 3,
+        flags: ExecFlags { execute_fd: true, sync: true, report_start: true },
+    };
+    vec![
+        RequestBody::Ping,
+        RequestBody::Open(vec![file.clone(), OpenFile { how: OpenHow::Replace, ..file }]),
+        RequestBody::Commit(vec![1, u32::MAX]),
+        RequestBody::Discard(vec![]),
+        RequestBody::Delete { path: b"/w", recursive: true },
+        RequestBody::Symlink { target: b"../x", path: b"y" },
+        RequestBody::Reset,
+        RequestBody::Execve(exec),
+        RequestBody::Execve(Exec::default()),
+        RequestBody::Resume(1),
+        RequestBody::Abort(2),
+        RequestBody::Kill { run: 3, signal: 9 },
+    ]
+}
+
+fn replies() -> Vec<ReplyBody> {
+    let usage = Usage { user_us: 1, system_us: u64::MAX, wall_us: 3, setup_us: 4, max_rss_bytes: 5 };
+    let verdicts = [
+        Verdict::Exited(255),
+        Verdict::Signaled(64),
+        Verdict::CpuTimeLimit,
+        Verdict::FileSizeLimit,
+        Verdict::DisallowedSyscall,
+    ];
+    let ends = verdicts.map(|verdict| ReplyBody::Ended(Outcome { verdict, usage }));
+    let others = vec![
+        ReplyBody::Hello { version: VERSION },
+        ReplyBody::Done,
+        ReplyBody::Opened(vec![Ok(Opened { ticket: 9 }), Err(failure())]),
+        ReplyBody::Started,
+        ReplyBody::SyncPoint,
+        ReplyBody::Failed(failure()),
+    ];
+    ends.into_iter().chain(others).collect()
+}
+
+fn setup() -> Setup {
+    let bytes = |text: &str| ByteBuf::from(text.as_bytes());
+    let mount = |kind| Mount { kind, target: bytes("/t"), read_only: true, no_exec: false, optional: true };
+    Setup {
+        root: Some(bytes("/r")),
+        mounts: vec![
+            mount(MountKind::Bind { source: bytes("/s") }),
+            mount(MountKind::Tmpfs { limits: Some(TmpfsLimits { size_bytes: 1, inodes: 2 }) }),
+            mount(MountKind::Tmpfs { limits: None }),
+        ],
+        symlinks: vec![(bytes("a"), bytes("/b"))],
+        masked_paths: vec![bytes("/proc/kcore")],
+        work_dir: bytes("/w"),
+        hostname: bytes("h"),
+        domainname: bytes(""),
+        env: bytes("A=1\0"),
+        program: Identity { uid: u32::MAX, gid: 0 },
+        user_namespace: UserNamespace::Required,
+        network: Network::Host,
+        tmpfs: TmpfsLimits { size_bytes: u64::MAX, inodes: 0 },
+        proc: ProcMode::Pid,
+    }
+}
+
+#[test]
+fn every_message_arrives_as_it_was_sent() {
+    for (body, id) in requests().into_iter().zip(1..) {
+        let request = Request { id, body };
+        assert_eq!(decode::<Request<'_>>(&payload(&request)), Ok(request));
+    }
+    for (body, id) in replies().into_iter().zip(0..) {
+        let reply = Reply { id, body };
+        assert_eq!(decode::<Reply>(&payload(&reply)), Ok(reply));
+    }
+    let launch = Launch { id: 1, setup: setup() };
+    assert_eq!(decode::<Launch>(&payload(&launch)), Ok(launch));
+    for result in [Ok(1), Err(failure())] {
+        let launched = Launched { id: 1, result };
+        assert_eq!(decode::<Launched>(&payload(&launched)), Ok(launched));
+    }
+}
+
+#[test]
+fn a_shortened_or_lengthened_message_is_refused() {
+    let request = Request { id: 1, body: requests().swap_remove(7) };
+    let whole = payload(&request);
+    for length in 0..whole.len() {
+        assert_eq!(decode::<Request<'_>>(&whole[..length]), Err(DecodeError::Payload), "{length} of {}", whole.len());
+    }
+    let longer = [whole.as_slice(), b"\0"].concat();
+    assert_eq!(decode::<Request<'_>>(&longer), Err(DecodeError::TrailingBytes));
+}
+
+/// Any bytes at all: an error, or a message that encodes to an equal one; never a panic, and never more memory than a packet's
+/// length explains (a declared length is not allocated before the bytes are there).
+#[test]
+fn garbage_is_an_error_or_a_message() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut accepted = 0;
+    for round in 0..200_000 {
+        let length = random() as usize % 64;
+        let bytes: Vec<u8> = match round % 3 {
+            // what decoders trip over: long varints, and lengths far beyond the end
+            0 => (0..length).map(|_| if random() % 2 == 0 { 0xff } else { random() as u8 % 20 }).collect(),
+            _ => (0..length).map(|_| random() as u8 % 24).collect(),
+        };
+        if let Ok(request) = decode::<Request<'_>>(&bytes) {
+            accepted += 1;
+            assert_eq!(decode::<Request<'_>>(&payload(&request)).as_ref(), Ok(&request));
+        }
+        if let Ok(reply) = decode::<Reply>(&bytes) {
+            accepted += 1;
+            assert_eq!(decode::<Reply>(&payload(&reply)).as_ref(), Ok(&reply));
+        }
+        let _ = decode::<Launch>(&bytes);
+        let _ = decode::<Launched>(&bytes);
+    }
+    assert!(accepted > 1000, "the garbage is too wild to test anything: {accepted}");
+}
+
+#[test]
+fn a_packet_has_a_known_tag() {
+    assert_eq!(split(&[TAG_INLINE, 1]), Ok((TAG_INLINE, [1].as_slice())));
+    assert_eq!(split(&[TAG_MEMFD]), Ok((TAG_MEMFD, [].as_slice())));
+    assert_eq!(split(&[2, 1]), Err(DecodeError::Tag));
+    assert_eq!(split(&[]), Err(DecodeError::Tag));
+}
+
+#[test]
+fn a_failure_fits_a_packet_whatever_its_subject() {
+    let failure = Failure::new(Step::OpenFile, 36).of(&vec![b'x'; 100_000]);
+    assert_eq!(failure.subject.len(), codec::PATH_MAX);
+    assert!(payload(&Reply { id: u32::MAX, body: ReplyBody::Failed(failure) }).len() < PACKET_MAX);
+}
+
+#[test]
+fn steps_and_resources_are_found_by_number_and_name() {
+    for (step, number) in Step::ALL.iter().zip(0..) {
+        assert_eq!(*step as u8, number);
+        assert_eq!(Step::from_u8(number), Some(*step));
+        assert!(!step.syscall().is_empty() && !step.doing().is_empty());
+    }
+    assert_eq!(Step::from_u8(Step::ALL.len() as u8), None);
+    for (resource, number) in Resource::ALL.iter().zip(0..) {
+        assert_eq!(resource.number(), number);
+        assert_eq!(Resource::from_name(resource.name()), Some(*resource));
+    }
+    assert_eq!(Resource::from_name("RLIMIT_CPU"), None);
+}
