@@ -115,15 +115,12 @@ test('recursive: 20,000 files, while pings are answered', async (t) => {
   const master = await createMaster(t)
   await install(master, 'tree')
   t.is((await master.execve({ args: ['./tree', 'wide', 'files', '20000'] })).status, 'ok')
-  let deleting = true
+  const state = { deleting: true }
   const deletion = master.delete('files', { recursive: true }).then(() => {
-    deleting = false
+    state.deleting = false
   })
   let pings = 0
-  while (deleting) {
-    await master.ping()
-    if (deleting) pings++
-  }
+  for (; state.deleting; pings++) await master.ping()
   await deletion
   t.true(pings > 2, `${pings} pings were answered before the deletion ended`)
   t.is((await master.run('ls', ['-A'])).stdout, 'tree\n')

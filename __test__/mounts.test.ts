@@ -62,11 +62,10 @@ test('/dev has what programs need, and no more', async (t) => {
 
 test('the root is the container’s own', async (t) => {
   const master = await createMaster(t)
-  t.deepEqual((await shell(master, 'ls /')).trim().split('\n').sort(), [
-    ...['bin', 'dev', 'etc', 'lib', 'lib64', 'proc', 'tmp', 'usr', 'w'].filter(
-      (name) => name === 'w' || lstatSync(`/${name}`, { throwIfNoEntry: false }) !== undefined,
-    ),
-  ])
+  const expected = ['bin', 'dev', 'etc', 'lib', 'lib64', 'proc', 'tmp', 'usr', 'w'].filter(
+    (name) => name === 'w' || lstatSync(`/${name}`, { throwIfNoEntry: false }) !== undefined,
+  )
+  t.deepEqual((await shell(master, 'ls /')).trim().split('\n').sort(), expected)
 })
 
 test('a bind is read-only unless it says otherwise', async (t) => {

@@ -126,6 +126,21 @@ test.serial('threads that come and go leave no thread and no descriptor', async 
   t.pass()
 })
 
+// What JS holds as a bare number, the end of a thread does not close yet.
+test.serial.failing('a thread that is terminated leaves none of the descriptors that its objects held', async (t) => {
+  const round = async (): Promise<void> => {
+    const thread = new Thread(t)
+    const { pid } = await thread.ask('create')
+    await thread.ask('hold')
+    await thread.worker.terminate()
+    await until(() => !isAlive(pid), 'the end of the container')
+  }
+  await round()
+  const before = openFds().size
+  for (let i = 0; i < 3; i++) await round()
+  t.true(openFds().size <= before)
+})
+
 test('two copies of the module', async (t) => {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'hotcell-copy-')))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))

@@ -9,6 +9,7 @@ import { expect } from './bridge.js'
 import { checkSource, openSource, type Chunks, type Content, type CopySource } from './copy-source.js'
 import { closeFd, discardFd, writeAll, writeAllSync } from './descriptor.js'
 import { failure, hostFailure } from './errors.js'
+import { onLoss } from './loss.js'
 import { abortSignal, type Cancellable } from './options/cancellable.js'
 import { checkNames, names } from './options/names.js'
 import { containerPath, display, fileMode, type ContainerPath } from './options/primitives.js'
@@ -16,7 +17,8 @@ import { containerPath, display, fileMode, type ContainerPath } from './options/
 /** Options of `copyIn()`. */
 export interface CopyInOptions extends Cancellable {
   /**
-   * Permission bits of the file, exactly (no umask applies). @default those of the source if it is a path or URL, else
+   * Permission bits of the file, exactly: no umask applies. (The set-ID bits mean nothing in a container, and the kernel may drop
+   * them: every mount is nosuid.) @default those of the source if it is a path or URL, else
    * 0o644
    */
   mode?: number | undefined
@@ -57,10 +59,21 @@ export async function copyIn(
       return
     }
     cancellation.chunks = content.chunks
+    // While a source takes its time nobody asks the container for anything, and nobody would hear of its end.
+    let gone = false
+    const stopListening = onLoss(container, () => {
+      gone = true
+      content.chunks.stop()
+    })
     try {
       cancellation.check()
       await replace(container, target, mode ?? content.mode ?? DEFAULT_MODE, content, cancellation)
+    } catch (error) {
+      if (!gone || cancellation.aborted) throw error
+      const { error: reason } = await expect(container, container.ping()).settled
+      throw failure(reason ?? { kind: 'lost' })
     } finally {
+      stopListening()
       content.chunks.stop()
     }
   } finally {

@@ -14,6 +14,7 @@ import type { CopySource } from './copy-source.js'
 import { failure } from './errors.js'
 import { execve } from './execve.js'
 import { Execution } from './execution.js'
+import { lost } from './loss.js'
 import { openFlags } from './open-flags.js'
 import { cancellableSignal, type Cancellable } from './options/cancellable.js'
 import type { ExecveParam } from './options/execve-param.js'
@@ -93,7 +94,7 @@ export class Master implements AsyncDisposable {
     this.#container = container
     this.pid = pid
     this.#closed = closed
-    this.closed = closed.settled.then(() => undefined)
+    this.closed = closed.settled.then(() => lost(container))
     this.#outputBytes = outputBytes
   }
 

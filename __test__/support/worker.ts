@@ -6,6 +6,7 @@
  * | `create` | `pid` of a new container, in which a program runs that goes on until it is killed, and that one's `program` |
  * | `run` | `stdout` of a short program in the newest container |
  * | `files` | once files and programs of every kind have come and gone in the newest container |
+ * | `hold` | once a file of the newest container is open, and a program runs there whose streams nobody took |
  * | `destroy` | once every container is gone |
  * | `exit` | none: the thread ends by `process.exit()` |
  */
@@ -15,6 +16,7 @@ import { compile } from './compile.js'
 import { masterOptions } from './mode.js'
 
 const masters: Master[] = []
+const held: unknown[] = []
 
 async function answer(what: string): Promise<object> {
   if (what === 'create') {
@@ -28,6 +30,13 @@ async function answer(what: string): Promise<object> {
   if (what === 'run') return { stdout: (await masters.at(-1)?.run('echo', ['from a worker']))?.stdout }
   if (what === 'files') {
     await useFiles(masters.at(-1) as Master)
+    return {}
+  }
+  if (what === 'hold') {
+    const master = masters.at(-1) as Master
+    const run = master.spawn('cat')
+    held.push(await master.open('x', 'w'), run)
+    await run.started
     return {}
   }
   if (what === 'destroy') {

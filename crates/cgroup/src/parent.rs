@@ -22,11 +22,13 @@ pub struct Options {
     pub base: Option<PathBuf>,
     /// What to limit, as far as it can be had. Default: all. What is left out makes containers on v1 cheaper.
     pub controllers: Controllers,
+    /// Only hierarchies of this kind. Default: v2 as far as it goes, v1 for what it lacks.
+    pub version: Option<Version>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { name: "hotcell".to_owned(), base: None, controllers: Controllers::ALL }
+        Self { name: "hotcell".to_owned(), base: None, controllers: Controllers::ALL, version: None }
     }
 }
 
@@ -51,7 +53,12 @@ impl Parent {
         if !name::is_valid(&options.name) {
             return Err(Error::NameParent { name: options.name.clone() });
         }
-        let detection = detect::detect()?;
+        let mut detection = detect::detect()?;
+        match options.version {
+            Some(Version::V1) => detection.v2 = None,
+            Some(Version::V2) => detection.v1.clear(),
+            None => {}
+        }
         let mut problems = detection.problems.clone();
         let mut trees: Vec<Tree> = Vec::new();
         let mut swept = Swept::default();

@@ -17,7 +17,7 @@ use crate::directory::Directory;
 use crate::name;
 use crate::tree::Place;
 use crate::v2;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The places of v2, best first; what rules others out goes to `problems`.
 pub fn of_v2(found: &Detection, parent_name: &str, base: Option<&Path>, problems: &mut Vec<Problem>) -> Vec<Place> {
@@ -40,8 +40,10 @@ pub fn of_v2(found: &Detection, parent_name: &str, base: Option<&Path>, problems
         places.extend(above.filter_map(|path| with_enabled(path.to_owned(), hierarchy)));
     }
     places.sort_by_key(|place| !limits(place.controllers));
-    if places.is_empty() && base.is_some() {
-        problems.push(missing(Version::V2, hierarchy, base));
+    if let Some(base) = base
+        && places.is_empty()
+    {
+        problems.push(missing(hierarchy, base));
     }
     places
 }
@@ -59,8 +61,8 @@ pub fn of_v1(found: &Detection, base: Option<&Path>, wanted: Controllers, proble
                 is_own: true,
             }),
         };
-        if place.is_none() && base.is_some() {
-            problems.push(missing(Version::V1, hierarchy, base));
+        if let (Some(base), None) = (base, &place) {
+            problems.push(missing(hierarchy, base));
         }
         places.extend(place);
     }
@@ -73,9 +75,7 @@ pub fn limits(controllers: Controllers) -> bool {
 }
 
 fn named(hierarchy: &Hierarchy, base: &Path) -> Option<Place> {
-    let below = base.strip_prefix("/").unwrap_or(base);
-    let path = hierarchy.mount_point.join(below);
-    let plain = below.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    let path = at(hierarchy, base)?;
     let controllers = match hierarchy.version {
         Version::V1 => hierarchy.controllers,
         Version::V2 => {
@@ -84,12 +84,19 @@ fn named(hierarchy: &Hierarchy, base: &Path) -> Option<Place> {
         }
     };
     let is_own = path == hierarchy.own && !hierarchy.is_root;
-    (plain && detect::may_write(&path).is_ok()).then_some(Place {
+    detect::may_write(&path).is_ok().then_some(Place {
         version: hierarchy.version,
         base: path,
         controllers,
         is_own,
     })
+}
+
+/// Where a cgroup of that name is; `None` if it leads elsewhere.
+fn at(hierarchy: &Hierarchy, base: &Path) -> Option<PathBuf> {
+    let mut parts = base.components().skip_while(|part| matches!(part, Component::RootDir));
+    let plain = parts.all(|part| matches!(part, Component::Normal(_)));
+    plain.then(|| base.to_str()).flatten().map(|base| detect::join(&hierarchy.mount_point, base))
 }
 
 /// A place whose controllers are enabled already, and in which this process is not.
@@ -119,12 +126,11 @@ fn of_moved(own: &Path, parent_name: &str) -> Option<PathBuf> {
     .flatten()
 }
 
-fn missing(version: Version, hierarchy: &Hierarchy, base: Option<&Path>) -> Problem {
-    let below = base.map(|base| base.strip_prefix("/").unwrap_or(base)).unwrap_or(Path::new(""));
-    let path = hierarchy.mount_point.join(below);
+fn missing(hierarchy: &Hierarchy, base: &Path) -> Problem {
+    let path = at(hierarchy, base).unwrap_or_else(|| base.to_owned());
     let errno = detect::may_write(&path).err().unwrap_or(0);
     Problem {
-        version,
+        version: hierarchy.version,
         path,
         why: Why::Refused,
         errno,

@@ -215,11 +215,19 @@ fn locate<'a>(membership: &Membership, mounts: &'a [Mount]) -> Result<(&'a Mount
         let rest = membership.path.strip_prefix(root)?;
         let safe = !membership.path.split('/').any(|part| part == "..");
         (safe && (rest.is_empty() || rest.starts_with('/')))
-            .then(|| (mount, Path::new(&mount.point).join(rest.trim_start_matches('/'))))
+            .then(|| (mount, join(Path::new(&mount.point), rest)))
     };
     let mut found: Vec<_> = candidates.iter().filter_map(|mount| below(mount)).collect();
     found.sort_by_key(|(mount, _)| mount.is_read_only());
     found.into_iter().next().ok_or_else(|| candidates.first().copied())
+}
+
+/// A cgroup's directory, from where it is mounted and its path there.
+pub(crate) fn join(mount_point: &Path, cgroup: &str) -> PathBuf {
+    match cgroup.trim_matches('/') {
+        "" => mount_point.to_owned(),
+        below => mount_point.join(below),
+    }
 }
 
 /// Adds what the file system itself tells. A hierarchy that may not be written is kept, with its problem.
