@@ -1,24 +1,40 @@
 // What one program can leave to the next, and what a reset makes of it.
-import test from 'ava'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test, { type ExecutionContext } from 'ava'
+import { defaultMounts, type Mount } from '../index.js'
 import { install } from './support/compile.js'
 import { openFds } from './support/counters.js'
 import { createMaster, mode } from './support/mode.js'
 import { until, within } from './support/waiting.js'
 
+/** The default mounts and a file of this test's own at /locked: locks on the host's files are seen by all containers. */
+function lockable(t: ExecutionContext): Mount[] {
+  const folder = mkdtempSync(join(tmpdir(), 'hotcell-locked-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  chmodSync(folder, 0o755)
+  const source = join(folder, 'file')
+  writeFileSync(source, '', { mode: 0o644 })
+  chmodSync(source, 0o644)
+  return [...defaultMounts(), { source, target: '/locked' }]
+}
+
 test.serial('of everything that a program can leave behind, nothing is left after a reset', async (t) => {
-  const master = await createMaster(t)
+  const mounts = lockable(t)
+  const master = await createMaster(t, { mounts })
   for (let round = 0; round < 3; round++) {
     await install(master, 'litter', '/tmp/litter')
-    const made = await master.run('/tmp/litter', ['make'])
+    const made = await master.run('/tmp/litter', ['make', '/locked'])
     t.is(made.status, 'ok', made.stderr)
     if (round === 0) {
       // That the census would see it.
-      const before = (await master.run('/tmp/litter', ['census']).catch(() => undefined))?.stdout ?? ' shm sem msg /w'
+      const before = (await master.run('/tmp/litter', ['census', '/locked']).catch(() => undefined))?.stdout ?? ' shm sem msg /w'
       for (const kind of ['shm', 'sem', 'msg', '/w']) t.true(before.includes(kind), kind)
     }
     await within(master.reset(), 'the reset', 5_000)
     await install(master, 'litter')
-    const { stdout } = await master.run('./litter', ['census'])
+    const { stdout } = await master.run('./litter', ['census', '/locked'])
     t.is(stdout, 'LEFT /w/litter\n')
   }
   const permissions = await master.run('stat', ['-c', '%a %n', '/w', '/tmp', '/dev/shm'])
@@ -26,15 +42,16 @@ test.serial('of everything that a program can leave behind, nothing is left afte
 })
 
 test.serial('without a reset, processes and what hangs on them are gone all the same', async (t) => {
-  const master = await createMaster(t)
+  const mounts = lockable(t)
+  const master = await createMaster(t, { mounts })
   await install(master, 'litter', '/dev/shm/litter')
   await master.copyIn(Buffer.from(''), '/w/x')
-  t.is((await master.run('/dev/shm/litter', ['make'])).status, 'ok')
+  t.is((await master.run('/dev/shm/litter', ['make', '/locked'])).status, 'ok')
   await master.run('true')
   // The program has closed the directory that it lies in.
-  const other = await createMaster(t)
+  const other = await createMaster(t, { mounts })
   await install(other, 'litter')
-  const { stdout } = await other.run('./litter', ['census'])
+  const { stdout } = await other.run('./litter', ['census', '/locked'])
   t.is(stdout, 'LEFT /w/litter\n')
 })
 

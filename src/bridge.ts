@@ -14,7 +14,7 @@
  * Late completions of forgotten ids own nothing but, possibly, a descriptor, which is closed.
  */
 import { binding, type Container, type ErrorData, type Extra, type NativeBridge, type SetupInput } from './binding.js'
-import { discardFd } from './descriptor.js'
+import { adoptFd, discardFd, setOwner } from './descriptor.js'
 import { traceResult, type TraceResult } from './result.js'
 
 /** Doubles in a row: id, kind, and seven of the kind's own. */
@@ -84,6 +84,7 @@ class Bridge {
 
   constructor() {
     this.#native = new (binding().Bridge)(this.#rows, (count, extras) => this.#onBatch(count, extras))
+    setOwner(this.#native)
   }
 
   launch(setup: SetupInput): Container {
@@ -145,6 +146,7 @@ class Bridge {
         reply.result = traceResult(rows, at + 2)
         reply.extra = extras?.[i] ?? undefined
       } else if (kind === FILE) {
+        adoptFd(a)
         reply.fd = a
         reply.ticket = rows[at + 3] as number
       } else if (kind === CREATED) {

@@ -24,10 +24,38 @@ export function writeAllSync(fd: number, bytes: Uint8Array): void {
   for (let offset = 0; offset < bytes.length;) offset += writeSync(fd, bytes, offset)
 }
 
+/** Who closes what this thread still has as a bare number when it is terminated. */
+interface Owner {
+  adopt(fd: number): void
+  disown(fd: number): void
+}
+
+/** Only in a worker: the end of the main thread is that of the process. */
+let owner: Owner | undefined
+
+export function setOwner(bridge: Owner): void {
+  if (!isMainThread) owner = bridge
+}
+
+/** Takes a descriptor that native has just given away. */
+export function adoptFd(fd: number): void {
+  if (fd !== -1) owner?.adopt(fd)
+}
+
+/** Gives one to somebody who closes it at the end of the thread as well: a stream of Node's. */
+export function disownFd(fd: number): number {
+  owner?.disown(fd)
+  return fd
+}
+
 /** Closes a descriptor of ours. A worker's `fs.close` prints a warning for each that its `fs` did not open. */
 export function closeFd(fd: number): void {
-  if (isMainThread) closeSync(fd)
-  else binding().closeDescriptor(fd)
+  if (owner === undefined) {
+    closeSync(fd)
+  } else {
+    owner.disown(fd)
+    binding().closeDescriptor(fd)
+  }
 }
 
 /** Closes a descriptor of ours whose content does not matter any more. */

@@ -1,6 +1,6 @@
 import { Socket } from 'node:net'
 import { Writable } from 'node:stream'
-import { discardFd } from './descriptor.js'
+import { adoptFd, discardFd, disownFd } from './descriptor.js'
 
 const ignore = (): void => undefined
 
@@ -15,6 +15,7 @@ export class Input {
 
   constructor(fd: number) {
     this.#fd = fd
+    adoptFd(fd)
   }
 
   /** The stream, for the caller. */
@@ -23,7 +24,7 @@ export class Input {
       this.#stream =
         this.#fd === -1
           ? new Writable({ write: (_chunk, _encoding, callback) => callback() })
-          : new Socket({ fd: this.#fd, readable: false, writable: true })
+          : new Socket({ fd: disownFd(this.#fd), readable: false, writable: true })
       this.#stream.on('error', ignore)
     }
     return this.#stream

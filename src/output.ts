@@ -12,7 +12,7 @@
 import { readSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { Readable } from 'node:stream'
-import { discardFd } from './descriptor.js'
+import { adoptFd, discardFd, disownFd } from './descriptor.js'
 
 /** The usual capacity of a pipe; also a good size to read at once. */
 const PIPE_BYTES = 64 * 1024
@@ -40,6 +40,7 @@ export class Output {
 
   constructor(fd: number) {
     this.#fd = fd
+    adoptFd(fd)
     this.#over = fd === -1
   }
 
@@ -94,7 +95,7 @@ export class Output {
   }
 
   #open(): Socket {
-    this.#socket = new Socket({ fd: this.#fd, readable: true, writable: false })
+    this.#socket = new Socket({ fd: disownFd(this.#fd), readable: true, writable: false })
     // An error is for those who listen. It may not end the process where nobody does.
     this.#socket.on('error', ignore)
     return this.#socket

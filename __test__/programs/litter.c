@@ -1,7 +1,7 @@
 // What a program can leave to the next one, in two halves that belong together:
 //
-//   litter make      leaves one of each kind, a daemon among them
-//   litter census    names whatever of it is still there: `LEFT a b c`
+//   litter make [FILE]      leaves one of each kind, a daemon among them, which holds a lock on FILE
+//   litter census [FILE]    names whatever of it is still there: `LEFT a b c`
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -65,7 +65,7 @@ static void leave_files(const char *directory) {
   if (chmod(directory, 0) != 0) errno = 0;
 }
 
-static void leave_daemon(void) {
+static void leave_daemon(const char *locked) {
   if (fork() != 0) {
     wait(NULL);
     return;
@@ -75,7 +75,7 @@ static void leave_daemon(void) {
   for (int i = 1; i < 65; i++) signal(i, SIG_IGN);
   int fd = abstract_socket(bind);
   listen(fd, 1);
-  flock(open("/usr/bin/env", O_RDONLY), LOCK_EX);
+  if (locked != NULL) flock(open(locked, O_RDONLY), LOCK_EX);
   inotify_add_watch(inotify_init1(0), "/usr/bin", IN_ALL_EVENTS);
   epoll_create1(0);
   int memory = memfd_create("left", 0);
@@ -87,7 +87,7 @@ static void leave_daemon(void) {
   for (;;) pause();
 }
 
-static int make(void) {
+static int make(const char *locked) {
   if (shmget(KEY, 1 << 20, IPC_CREAT | 0666) < 0) return 1;
   if (semget(KEY, 1, IPC_CREAT | 0666) < 0) return 2;
   if (msgget(KEY, IPC_CREAT | 0666) < 0) return 3;
@@ -97,7 +97,7 @@ static int make(void) {
   // Without permission there is no queue to leave: RLIMIT_MSGQUEUE is 0.
   struct mq_attr attributes = {.mq_maxmsg = 1, .mq_msgsize = 1};
   if (mq_open("/sec", O_RDWR | O_CREAT, 0666, &attributes) < 0) errno = 0;
-  leave_daemon();
+  leave_daemon(locked);
   for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++) leave_files(directories[i]);
   return 0;
 }
@@ -117,7 +117,7 @@ static void list(const char *path) {
   closedir(directory);
 }
 
-static int census(void) {
+static int census(const char *locked) {
   printf("LEFT");
   for (size_t i = 0; i < 5; i++) list(directories[i]);
   if (shmget(KEY, 0, 0) >= 0) printf(" shm");
@@ -134,13 +134,12 @@ static int census(void) {
     if (pid > 1 && pid != getpid()) printf(" pid%d", pid);
   }
   if (abstract_socket(connect) >= 0) printf(" abstract");
-  int held = open("/usr/bin/env", O_RDONLY);
-  if (held >= 0 && flock(held, LOCK_EX | LOCK_NB) != 0) printf(" flock");
+  if (locked != NULL && flock(open(locked, O_RDONLY), LOCK_EX | LOCK_NB) != 0) printf(" flock");
   printf("\n");
   return 0;
 }
 
 int main(int argc, char **argv) {
-  if (argc > 1 && strcmp(argv[1], "make") == 0) return make();
-  return census();
+  const char *locked = argc > 2 ? argv[2] : NULL;
+  return argc > 1 && strcmp(argv[1], "make") == 0 ? make(locked) : census(locked);
 }

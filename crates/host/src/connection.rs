@@ -76,6 +76,8 @@ enum Cause {
     Destroyed,
     /// It could not be created.
     NotCreated(Error),
+    /// Its launcher is dead.
+    Orphaned,
     /// A reply was wrong.
     Violated(Violation),
     /// A deadline has passed.
@@ -159,6 +161,11 @@ impl Connection {
     /// Init failed to set the container up, and said why.
     pub(crate) fn not_set_up(&self, failure: Failure) {
         self.end(Some(Cause::NotCreated(Error::Perform(failure))));
+    }
+
+    /// Its launcher is dead.
+    pub(crate) fn orphaned(&self) {
+        self.end(Some(Cause::Orphaned));
     }
 
     /// A reply was wrong.

@@ -3,7 +3,7 @@
 //! It is started when the first container is created, by `clone3(CLONE_VM|CLONE_VFORK)` and `execveat`, which copies no page
 //! tables; from then on a container costs the same whatever this process has on its heap. It trusts us and we trust it. When we
 //! end, even by SIGKILL, it sees the end of its socket and takes every container along; when *it* ends, its containers die
-//! (parent-death signal), and whoever creates the next one starts another.
+//! (parent-death signal, and for the moments in which that is not set, by us), and whoever creates the next one starts another.
 
 use crate::connection::Connection;
 use crate::error::{Error, errno};
@@ -20,7 +20,7 @@ use nix::sys::epoll::EpollFlags;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 /// The name by which the image knows which of its two roles it plays.
 const ARGV0: &std::ffi::CStr = c"hotcell-launcher";
@@ -43,7 +43,19 @@ struct State {
     lost: bool,
     /// Containers that it has not answered for.
     waiting: HashMap<u32, Arc<Connection>>,
+    /// Those that it has made. They die with it by themselves, but for the moments in which they change credentials.
+    made: Vec<Weak<Connection>>,
     queue: VecDeque<Outgoing>,
+}
+
+impl State {
+    fn remember(&mut self, connection: &Arc<Connection>) {
+        // Forgets those that are gone whenever there would be no room without: an amortised constant a container.
+        if self.made.len() == self.made.capacity() {
+            self.made.retain(|made| made.strong_count() > 0);
+        }
+        self.made.push(Arc::downgrade(connection));
+    }
 }
 
 /// Has a container made. `end` is init's end of its socket. What becomes of it is told to the connection.
@@ -180,7 +192,10 @@ impl Launcher {
         let connection = lock(&self.state).waiting.remove(&launched.id);
         let Some(connection) = connection else { return };
         match (launched.result, received.fds.into_iter().next()) {
-            (Ok(pid), Some(pidfd)) => connection.launched(pid, pidfd, batch),
+            (Ok(pid), Some(pidfd)) => {
+                lock(&self.state).remember(&connection);
+                connection.launched(pid, pidfd, batch);
+            }
             (Err(failure), _) => connection.not_launched(Error::Perform(failure), batch),
             // Its init sees the end of its socket, and ends.
             (Ok(_), None) if received.fds_lost => {
@@ -208,6 +223,10 @@ impl Launcher {
             if current.as_ref().is_some_and(|launcher| Arc::ptr_eq(launcher, self)) {
                 *current = None;
             }
+        }
+        let made = std::mem::take(&mut lock(&self.state).made);
+        for connection in made.iter().filter_map(Weak::upgrade) {
+            connection.orphaned();
         }
         let waiting = std::mem::take(&mut lock(&self.state).waiting);
         for connection in waiting.into_values() {

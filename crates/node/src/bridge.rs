@@ -11,13 +11,14 @@
 
 use crate::completion::{self, STRIDE};
 use crate::container::Container;
+use crate::descriptor::close_descriptor;
 use crate::setup::SetupInput;
 use crate::value::check;
 use hotcell_host::{Event, Master, RequestId, Sink};
 use napi::bindgen_prelude::{Env, JsValue, Unknown};
 use napi::{Error, Result, Status, sys};
 use napi_derive::napi;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     function: Mutex<Option<Function>>,
     /// Those that the environment has to take along. Weak: a handle that JavaScript drops destroys its container.
     containers: Mutex<HashMap<u64, Weak<Master>>>,
+    /// Descriptors that JavaScript has as bare numbers, in an environment that can end before the process.
+    descriptors: Mutex<HashSet<i32>>,
 }
 
 struct Function(sys::napi_threadsafe_function);
@@ -93,6 +96,9 @@ impl Shared {
         for container in containers.into_values().filter_map(|container| container.upgrade()) {
             container.destroy();
         }
+        for descriptor in mem::take(&mut *lock(&self.descriptors)) {
+            close_descriptor(descriptor);
+        }
         lock(&self.queue).clear();
     }
 
@@ -116,6 +122,7 @@ impl Bridge {
             scheduled: AtomicBool::new(false),
             function: Mutex::new(None),
             containers: Mutex::default(),
+            descriptors: Mutex::default(),
         });
         let env = env.raw();
         let mut reference = ptr::null_mut();
@@ -147,6 +154,19 @@ impl Bridge {
             // SAFETY: the function lives as long as it stands there, and this is its thread.
             unsafe { sys::napi_unref_threadsafe_function(env.raw(), *function) };
         }
+    }
+
+    /// Has a descriptor closed when the environment ends, unless it is disowned before. For workers: the end of the main thread is
+    /// that of the process.
+    #[napi(catch_unwind)]
+    pub fn adopt(&self, fd: i32) {
+        lock(&self.shared.descriptors).insert(fd);
+    }
+
+    /// Somebody else closes it, now or later.
+    #[napi(catch_unwind)]
+    pub fn disown(&self, fd: i32) {
+        lock(&self.shared.descriptors).remove(&fd);
     }
 
     /// Starts to make a container. CREATED or ERROR arrives under its `id`, and at the end CLOSED under its `closedId`.
