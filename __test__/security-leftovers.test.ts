@@ -29,7 +29,8 @@ test.serial('of everything that a program can leave behind, nothing is left afte
     t.is(made.status, 'ok', made.stderr)
     if (round === 0) {
       // That the census would see it.
-      const before = (await master.run('/tmp/litter', ['census', '/locked']).catch(() => undefined))?.stdout ?? ' shm sem msg /w'
+      const before =
+        (await master.run('/tmp/litter', ['census', '/locked']).catch(() => undefined))?.stdout ?? ' shm sem msg /w'
       for (const kind of ['shm', 'sem', 'msg', '/w']) t.true(before.includes(kind), kind)
     }
     await within(master.reset(), 'the reset', 5_000)

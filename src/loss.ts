@@ -11,7 +11,8 @@ export function onLoss(container: Container, listener: () => void): () => void {
   return () => all.delete(listener)
 }
 
-/** The container is gone. */
-export function lost(container: Container): void {
+/** The container is gone. One that nobody has any more has no listeners either. */
+export function lost(container: Container | undefined): void {
+  if (container === undefined) return
   for (const listener of listeners.get(container) ?? []) listener()
 }

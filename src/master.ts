@@ -94,7 +94,9 @@ export class Master implements AsyncDisposable {
     this.#container = container
     this.pid = pid
     this.#closed = closed
-    this.closed = closed.settled.then(() => lost(container))
+    // Weakly: a container that nobody has any more is collected, and ends with that.
+    const weak = new WeakRef(container)
+    this.closed = closed.settled.then(() => lost(weak.deref()))
     this.#outputBytes = outputBytes
   }
 
