@@ -84,12 +84,7 @@ fn named(hierarchy: &Hierarchy, base: &Path) -> Option<Place> {
         }
     };
     let is_own = path == hierarchy.own && !hierarchy.is_root;
-    detect::may_write(&path).is_ok().then_some(Place {
-        version: hierarchy.version,
-        base: path,
-        controllers,
-        is_own,
-    })
+    detect::may_write(&path).is_ok().then_some(Place { version: hierarchy.version, base: path, controllers, is_own })
 }
 
 /// Where a cgroup of that name is; `None` if it leads elsewhere.

@@ -117,7 +117,7 @@ impl Launcher {
         let malformed = || io::Error::from_raw_os_error(libc::EBADMSG);
         let (tag, inline) =
             buffer.get(..received.len).and_then(|packet| codec::split(packet).ok()).ok_or_else(malformed)?;
-        let content;
+        let mut content = Vec::new();
         let payload = if tag == codec::TAG_MEMFD {
             // Without it not even the id is known: the host finds out by its deadline.
             let Some(fd) = fds.next() else { return if lost { Ok(true) } else { Err(malformed()) } };
@@ -126,12 +126,17 @@ impl Launcher {
         } else {
             inline
         };
-        let Launch { id, setup } = codec::decode(payload).map_err(|_| malformed())?;
+        let Launch { id, mut setup } = codec::decode(payload).map_err(|_| malformed())?;
+        content.fill(0);
+        buffer.get_mut(..received.len).unwrap_or_default().fill(0);
         let launched = match fds.next() {
             Some(socket) => self.launch(&setup, socket),
             None if lost => Err(Failure::new(Step::Request, libc::EMFILE)),
             None => return Err(malformed()),
         };
+        // The next init is a copy of this process, and what was in this one's environment none of its business.
+        setup.env.fill(0);
+        std::hint::black_box(&setup.env);
         let (result, fd) = match &launched {
             Ok((pid, pidfd)) => (Ok(*pid as u32), Some(pidfd.as_raw_fd())),
             Err(failure) => (Err(failure.clone()), None),

@@ -18,9 +18,9 @@ fn keyctl(operation: i32, first: i64, second: i64) -> io::Result<i64> {
     check(unsafe { libc::syscall(libc::SYS_keyctl, operation, first, second, 0, 0) })
 }
 
-/// Takes a new, empty, anonymous session keyring in place of the inherited one.
+/// Takes a new, empty, anonymous session keyring in place of the inherited one, where there are keyrings.
 pub fn join_new_session() -> io::Result<()> {
-    keyctl(JOIN_SESSION, 0, 0).map(drop)
+    keyctl(JOIN_SESSION, 0, 0).map(drop).or_else(absent)
 }
 
 /// Empties the keyrings that outlive processes: those of the calling process's *real* user id in its user namespace (`@u`,

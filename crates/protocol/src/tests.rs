@@ -21,10 +21,7 @@ fn requests() -> Vec<RequestBody<'static>> {
         args: b"ls\0-l\0",
         env: Some(Bytes::new(b"A=\x80\0")),
         cwd: Some(Bytes::new(b"/tmp")),
-        rlimits: Resource::ALL
-            .iter()
-            .map(|&resource| RLimit { resource, soft: 1, hard: RLimit::UNLIMITED })
-            .collect(),
+        rlimits: Resource::ALL.iter().map(|&resource| RLimit { resource, soft: 1, hard: RLimit::UNLIMITED }).collect(),
         fds: 3,
         flags: ExecFlags { execute_fd: true, sync: true, report_start: true },
     };

@@ -214,8 +214,7 @@ fn locate<'a>(membership: &Membership, mounts: &'a [Mount]) -> Result<(&'a Mount
         let root = mount.root.trim_end_matches('/');
         let rest = membership.path.strip_prefix(root)?;
         let safe = !membership.path.split('/').any(|part| part == "..");
-        (safe && (rest.is_empty() || rest.starts_with('/')))
-            .then(|| (mount, join(Path::new(&mount.point), rest)))
+        (safe && (rest.is_empty() || rest.starts_with('/'))).then(|| (mount, join(Path::new(&mount.point), rest)))
     };
     let mut found: Vec<_> = candidates.iter().filter_map(|mount| below(mount)).collect();
     found.sort_by_key(|(mount, _)| mount.is_read_only());

@@ -1,6 +1,6 @@
 //! What it costs: `cargo test --release -p hotcell-cgroup --test cgroup -- --ignored --nocapture cost`.
 
-use crate::support::{on_each, Cell, PLENTY};
+use crate::support::{Cell, PLENTY, on_each};
 use hotcell_cgroup::{Controllers, CpuQuota, Limits};
 use std::time::{Duration, Instant};
 

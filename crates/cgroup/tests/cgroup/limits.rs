@@ -59,7 +59,11 @@ fn what_one_run_left_is_not_counted_against_the_next() {
         let path = format!("/dev/shm/hotcell-test-{}", std::process::id());
         assert_eq!(cell.run(&Limits::default(), &["write", "33554432", &path]), End::Exit(0));
         let reuse = cell.group.reuse().unwrap();
-        assert!(matches!(reuse, hotcell_cgroup::Reuse::Residue { bytes } if bytes >= 32 << 20), "{}: {reuse:?}", cell.kind);
+        assert!(
+            matches!(reuse, hotcell_cgroup::Reuse::Residue { bytes } if bytes >= 32 << 20),
+            "{}: {reuse:?}",
+            cell.kind
+        );
         // Even in the same group.
         assert_eq!(cell.run(&memory(16 << 20), &["hold", "8388608"]), End::Exit(0), "{}", cell.kind);
         // In a fresh one exactly.

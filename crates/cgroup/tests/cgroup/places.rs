@@ -23,7 +23,10 @@ fn procs(path: &Path) -> Vec<u32> {
 fn delegated(name: &str) -> Option<PathBuf> {
     let found = hotcell_cgroup::detect().unwrap();
     let hierarchy = found.v2.as_ref().filter(|hierarchy| {
-        hierarchy.writable && hierarchy.is_root && hierarchy.controllers.has(Controller::Memory) && hierarchy.controllers.has(Controller::Pids)
+        hierarchy.writable
+            && hierarchy.is_root
+            && hierarchy.controllers.has(Controller::Memory)
+            && hierarchy.controllers.has(Controller::Pids)
     });
     let Some(hierarchy) = hierarchy else {
         let expected = std::env::var("HOTCELL_EXPECT").unwrap_or_default();
@@ -87,7 +90,10 @@ fn role() {
             assert_eq!(directory.parent().unwrap().parent(), path.parent(), "{}", directory.display());
             assert!(procs(&path).contains(&own));
             let problems = &parent.detection().problems;
-            assert!(problems.iter().any(|problem| problem.to_string().contains("holds other processes")), "{problems:?}");
+            assert!(
+                problems.iter().any(|problem| problem.to_string().contains("holds other processes")),
+                "{problems:?}"
+            );
         }
         other => panic!("{other}"),
     }

@@ -47,7 +47,8 @@ fn a_dead_owner_is_swept_and_a_living_one_is_not() {
             .unwrap();
         let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
         // The harness writes the name of the test on the same line.
-        let pid: i32 = lines.find_map(|line| line.unwrap().split_once("started ").map(|(_, pid)| pid.parse().unwrap())).unwrap();
+        let pid: i32 =
+            lines.find_map(|line| line.unwrap().split_once("started ").map(|(_, pid)| pid.parse().unwrap())).unwrap();
 
         let while_alive = Parent::create(&options).unwrap();
         assert_eq!((while_alive.swept().removed, while_alive.swept().left), (0, 0), "{kind}");

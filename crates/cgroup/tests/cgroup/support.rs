@@ -80,7 +80,11 @@ pub fn parent_name(test: &str) -> String {
 /// What is left of a parent, in any hierarchy.
 pub fn left_of(name: &str) -> Vec<PathBuf> {
     let Ok(found) = hotcell_cgroup::detect() else { return Vec::new() };
-    let places = found.v1.iter().chain(&found.v2).flat_map(|hierarchy| [hierarchy.own.join(name), hierarchy.mount_point.join(name)]);
+    let places = found
+        .v1
+        .iter()
+        .chain(&found.v2)
+        .flat_map(|hierarchy| [hierarchy.own.join(name), hierarchy.mount_point.join(name)]);
     places.filter(|path| path.exists()).collect()
 }
 
@@ -188,7 +192,8 @@ pub fn clone_into(cgroup: Option<RawFd>, args: &[CString]) -> Child {
     let mut argv: Vec<_> = args.iter().map(|arg| arg.as_ptr()).collect();
     argv.push(std::ptr::null());
     let mut pidfd = -1;
-    let flags = libc::CLONE_PIDFD as u64 | libc::CLONE_VFORK as u64 | if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 };
+    let flags =
+        libc::CLONE_PIDFD as u64 | libc::CLONE_VFORK as u64 | if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 };
     let clone_args = CloneArgs {
         flags,
         pidfd: (&raw mut pidfd) as u64,

@@ -34,11 +34,7 @@ fn lower(program: Identity, user_namespace: bool) -> io::Result<()> {
         EnterAnywhere::lowered()?;
     }
     prctl::set_no_new_privs()?;
-    match keyring::join_new_session() {
-        // a kernel, or a container around us, without keyrings
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {}
-        other => other?,
-    }
+    keyring::join_new_session()?;
     super::act_on_files_as(program);
     // After the last change of credentials, which would undo both.
     prctl::set_dumpable(false)?;
