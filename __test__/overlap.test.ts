@@ -2,7 +2,7 @@
 import test, { type ExecutionContext } from 'ava'
 import type { Execution, Master } from '../index.js'
 import { install } from './support/compile.js'
-import { descendantsOf, isAlive } from './support/counters.js'
+import { livingDescendantsOf, isAlive } from './support/counters.js'
 import { createMaster } from './support/mode.js'
 import { within } from './support/waiting.js'
 
@@ -46,10 +46,10 @@ test('what a run leaves behind dies with it: alone', async (t) => {
   const master = await createMaster(t)
   await install(master, 'behave')
   t.is((await master.execve({ args: ['./behave', 'leave', '/w/lock'] })).status, 'ok')
-  t.deepEqual(descendantsOf(master.pid), [])
+  t.deepEqual(livingDescendantsOf(master.pid), [])
   t.like(await master.execve({ args: ['./behave', 'locked', '/w/lock'] }), { exitCode: 0 })
   t.is((await master.execve({ args: ['./behave', 'linger', '50'] })).status, 'ok')
-  t.deepEqual(descendantsOf(master.pid), [])
+  t.deepEqual(livingDescendantsOf(master.pid), [])
 })
 
 test('what a run leaves behind dies with it: beside one that started before', async (t) => {
@@ -58,7 +58,7 @@ test('what a run leaves behind dies with it: beside one that started before', as
   const other = await hold(t, master)
   t.is((await within(master.execve({ args: ['./behave', 'leave', '/w/lock'] }), 'the run')).status, 'ok')
   t.like(await master.execve({ args: ['./behave', 'locked', '/w/lock'] }), { exitCode: 0 })
-  t.deepEqual(descendantsOf(master.pid), [other.pid])
+  t.deepEqual(livingDescendantsOf(master.pid), [other.pid])
   other.run.kill('SIGKILL')
   await other.run
 })
@@ -74,7 +74,7 @@ test('what a run leaves behind dies with it: beside one that started after', asy
   const other = await hold(t, master)
   stdin.end()
   t.is((await within(leaver, 'the run')).status, 'ok')
-  t.deepEqual(descendantsOf(master.pid), [other.pid])
+  t.deepEqual(livingDescendantsOf(master.pid), [other.pid])
   t.like(await master.execve({ args: ['./behave', 'locked', '/w/lock'] }), { exitCode: 0 })
   other.run.kill('SIGKILL')
   await other.run
@@ -90,7 +90,7 @@ test('each of many overlapping runs takes its own leftovers along', async (t) =>
       t.like(await master.execve({ args: ['./behave', 'locked', `/w/lock${i}`] }), { exitCode: 0 })
     }),
   )
-  t.deepEqual(descendantsOf(master.pid), [other.pid])
+  t.deepEqual(livingDescendantsOf(master.pid), [other.pid])
   other.run.kill('SIGKILL')
   await other.run
 })
@@ -100,11 +100,11 @@ test('processes that fork for ever end with their run, alone and beside another 
   await install(master, 'behave')
   const rlimits = [{ resource: 'nproc', soft: 400, hard: 400 }] as const
   t.is((await within(master.execve({ args: ['./behave', 'bomb', '4'], rlimits }), 'the bomb')).status, 'ok')
-  t.deepEqual(descendantsOf(master.pid), [])
+  t.deepEqual(livingDescendantsOf(master.pid), [])
   const other = await hold(t, master)
   for (let i = 0; i < 3; i++) {
     t.is((await within(master.execve({ args: ['./behave', 'bomb', '4'], rlimits }), 'the bomb')).status, 'ok')
-    t.deepEqual(descendantsOf(master.pid), [other.pid])
+    t.deepEqual(livingDescendantsOf(master.pid), [other.pid])
   }
   // Whatever was done to them, the other one goes on.
   t.true(other.run.kill('SIGTERM'))

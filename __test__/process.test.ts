@@ -1,5 +1,5 @@
 // The embedding process: when it stays alive, when it ends, and what becomes of its containers then.
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import { masterOptions } from './support/mode.js'
 import { isAlive } from './support/counters.js'
 import { runNode, startNode, type NodeProcess } from './support/node.js'
@@ -17,6 +17,13 @@ const run = master.spawn('./behave', ['hold'])
 run.result.catch(() => undefined)
 console.log(JSON.stringify([master.pid, await run.started]))
 `
+
+/** A process that ends with the test, however that ends. */
+function started(t: ExecutionContext, ...args: Parameters<typeof startNode>): NodeProcess {
+  const child = startNode(...args)
+  t.teardown(() => child.process.kill('SIGKILL'))
+  return child
+}
 
 async function pids(child: NodeProcess): Promise<number[]> {
   const line = await within(child.line(), 'the pids')
@@ -96,7 +103,7 @@ const ends: Record<string, { source: string; code: number | null; signal?: NodeJ
 
 for (const [name, { source, code, signal = null }] of Object.entries(ends)) {
   test(`${name} ends the containers, in the middle of a run`, async (t) => {
-    const child = startNode(`${withProgram}; ${source}`)
+    const child = started(t, `${withProgram}; ${source}`)
     const all = await pids(child)
     t.is(all.length, 2)
     const end = await within(child.ended, 'the process')
@@ -107,7 +114,7 @@ for (const [name, { source, code, signal = null }] of Object.entries(ends)) {
 }
 
 test('a process that is killed from outside, with its event loop blocked', async (t) => {
-  const child = startNode(`${withProgram}; for (;;) {}`)
+  const child = started(t, `${withProgram}; for (;;) {}`)
   const all = await pids(child)
   t.true(all.every((pid) => isAlive(pid)))
   child.process.kill('SIGKILL')
@@ -116,7 +123,8 @@ test('a process that is killed from outside, with its event loop blocked', async
 })
 
 test('a container that nobody has any more is killed when it is collected', async (t) => {
-  const child = startNode(
+  const child = started(
+    t,
     `
     import { Master } from './index.js'
     const make = async () => {

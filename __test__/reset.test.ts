@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import { defaultMounts } from '../index.js'
 import { compile, install } from './support/compile.js'
-import { descendantsOf, isAlive, openFds } from './support/counters.js'
+import { livingDescendantsOf, isAlive, openFds } from './support/counters.js'
 import { aborts, rejects } from './support/errors.js'
 import { createMaster } from './support/mode.js'
 import { within } from './support/waiting.js'
@@ -72,7 +72,7 @@ test('runs end, whatever they left or are', async (t) => {
   await master.reset()
   t.like(await within(run, 'the first run'), { status: 'signaled', signal: 'SIGKILL' })
   t.like(await within(other, 'the second run'), { status: 'signaled', signal: 'SIGKILL' })
-  t.deepEqual(descendantsOf(master.pid), [])
+  t.deepEqual(livingDescendantsOf(master.pid), [])
   t.true(isAlive(master.pid))
   t.is((await master.execve({ args: ['true'] })).status, 'ok')
 })

@@ -3,7 +3,7 @@ import { PassThrough, Readable } from 'node:stream'
 import test from 'ava'
 import type { HotcellError, RunResult } from '../index.js'
 import { compile, install } from './support/compile.js'
-import { descendantsOf, openFds } from './support/counters.js'
+import { livingDescendantsOf, openFds } from './support/counters.js'
 import { aborts, rejects } from './support/errors.js'
 import { createMaster } from './support/mode.js'
 import { inContainer, requires } from './support/requires.js'
@@ -92,7 +92,7 @@ test('an input that fails kills the run, and is why', async (t) => {
   ]
   for (const source of sources)
     t.is(await t.throwsAsync(within(master.run('cat', [], { input: source() }), 'cat')), failure)
-  t.deepEqual(descendantsOf(master.pid), [])
+  t.deepEqual(livingDescendantsOf(master.pid), [])
 })
 
 test('encodings', async (t) => {
@@ -145,7 +145,7 @@ test('a flood of output ends with the limit', async (t) => {
     const [file, ...args] = flood
     const result = await within(master.run(file, args, { limits: { outputBytes: 100_000 } }), 'the flood')
     t.is(result.status, 'output-limit')
-    t.deepEqual(descendantsOf(master.pid), [])
+    t.deepEqual(livingDescendantsOf(master.pid), [])
     t.is(result.stdout.length + result.stderr.length, 100_000)
   }
   const fed = await within(
@@ -265,7 +265,7 @@ test('cancellation, with input of each kind', async (t) => {
     controller.abort(reason)
     const error = await within(aborts(t, run, reason), 'run')
     t.true((error.result?.cpuTimeMs ?? -1) >= 0)
-    t.deepEqual(descendantsOf(master.pid), [])
+    t.deepEqual(livingDescendantsOf(master.pid), [])
     await master.delete('begun')
   }
 })

@@ -126,8 +126,7 @@ test.serial('threads that come and go leave no thread and no descriptor', async 
   t.pass()
 })
 
-// What JS holds as a bare number, the end of a thread does not close yet.
-test.serial.failing('a thread that is terminated leaves none of the descriptors that its objects held', async (t) => {
+test.serial('a thread that is terminated leaves none of the descriptors that its objects held', async (t) => {
   const round = async (): Promise<void> => {
     const thread = new Thread(t)
     const { pid } = await thread.ask('create')

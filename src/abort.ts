@@ -13,7 +13,13 @@ export class AbortError extends Error {
   /** @internal */
   constructor(signal: AbortSignal, result?: Usage) {
     super('The operation was aborted', { cause: signal.reason })
-    if (result !== undefined) this.result = result
+    this.used(result)
+  }
+
+  /** Adds what the run had used, once that is known. @internal */
+  used(result: Usage | undefined): this {
+    if (result !== undefined) (this as { result?: Usage }).result = result
+    return this
   }
 }
 

@@ -21,6 +21,25 @@ import { signalNumber } from './signals.js'
 
 const ignore = (): void => undefined
 
+/** Kills the run, and tells those who read its streams at once. */
+class ExecutionCancellation extends RunCancellation {
+  error: AbortError | undefined
+  readonly #signal: AbortSignal | undefined
+  readonly #tell: (error: AbortError) => void
+
+  constructor(signal: AbortSignal | undefined, container: Container, run: number, tell: (error: AbortError) => void) {
+    super(signal, container, run)
+    this.#signal = signal
+    this.#tell = tell
+  }
+
+  protected override cancel(): void {
+    super.cancel()
+    this.error = new AbortError(this.#signal as AbortSignal)
+    this.#tell(this.error)
+  }
+}
+
 /**
  * A program that runs, from `Master.spawn()`. Awaiting it gives the {@link RunResult}.
  *
@@ -30,7 +49,7 @@ const ignore = (): void => undefined
  * awaited holds the program back once its pipe is full (64 KiB), as with `child_process`.
  *
  * If the run fails (it could not be started, was aborted, or the container went away) then `result` and `started` reject.
- * Streams that were taken and have not ended yet are destroyed with the same error; a program that could not be started
+ * Streams that were taken and have not ended yet are destroyed with the same error, by an abort at once; a program that could not be started
  * may look like one without output there, so await the execution as well. No stream without an `'error'` listener ends the
  * process. When neither a stream nor the result was ever asked for, the failure is an unhandled rejection: never silent.
  */
@@ -39,7 +58,7 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
   readonly #command: Command
   readonly #run: number
   readonly #reply: Reply | undefined
-  readonly #cancellation: RunCancellation
+  readonly #cancellation: ExecutionCancellation
   readonly #stdin: Input
   readonly #stdout: Output
   readonly #stderr: Output
@@ -67,7 +86,7 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       this.#stdout = new Output(-1)
       this.#stderr = new Output(-1)
       this.#announced = Promise.resolve(0)
-      this.#cancellation = new RunCancellation(undefined, container, 0)
+      this.#cancellation = new ExecutionCancellation(undefined, container, 0, ignore)
       this.#ended = Promise.resolve(this.#report(new AbortError(signal)))
       return
     }
@@ -79,7 +98,10 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
     this.#stdout = new Output(spawned.stdout)
     this.#stderr = new Output(spawned.stderr)
     this.#announced = this.#reply.announced()
-    this.#cancellation = new RunCancellation(signal, container, spawned.id)
+    this.#cancellation = new ExecutionCancellation(signal, container, spawned.id, (error) => {
+      this.#stdout.abort(error)
+      this.#stderr.abort(error)
+    })
     this.#ended = this.#watch(this.#reply)
   }
 
@@ -174,7 +196,7 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
   }
 
   #outcome(reply: Reply): TraceResult | Error {
-    if (this.#cancellation.aborted) return new AbortError(this.#command.signal as AbortSignal, reply.result)
+    if (this.#cancellation.error !== undefined) return this.#cancellation.error.used(reply.result)
     if (this.#cause !== undefined) return this.#cause
     if (reply.error !== undefined) return failure(reply.error)
     return reply.result as TraceResult

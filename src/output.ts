@@ -83,9 +83,14 @@ export class Output {
     this.#fd = -1
   }
 
+  /** The run was aborted: whoever reads the stream learns it now, before the end of the file that the program's death will be. */
+  abort(error: Error): void {
+    if (this.#taken) this.#socket?.destroy(error)
+  }
+
   /** The run failed: whoever reads the stream learns why. */
   fail(error: Error): void {
-    if (this.#taken) this.#socket?.destroy(error)
+    this.abort(error)
     this.finish()
   }
 

@@ -68,6 +68,11 @@ export function descendantsOf(pid: number): number[] {
   return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)])
 }
 
+/** The descendants of a process that run, or could. */
+export function livingDescendantsOf(pid: number): number[] {
+  return descendantsOf(pid).filter((child) => isAlive(child))
+}
+
 /** The descendants of a process that are dead and not reaped. */
 export function zombies(pid: number = process.pid): number[] {
   return descendantsOf(pid).filter((child) => processStatus(child)?.get('State')?.startsWith('Z'))

@@ -21,6 +21,7 @@ pub struct Group {
     v1: Option<V1>,
     v2: Option<V2>,
     start: Start,
+    killed: bool,
     _made: Made,
 }
 
@@ -40,6 +41,9 @@ pub enum Reuse {
     Yes,
     /// Processes are left.
     Occupied,
+    /// It was killed by `cgroup.kill`. Since Linux 6.14 (and the stable releases that took over the fix of a race) what is cloned into
+    /// such a group is killed at birth: clone3 compares the group's count of kills with that of the group it is *called* in.
+    Killed,
     /// Memory is left: files of the last run on a tmpfs, or file pages that it was the first to read. They would be counted against
     /// the next run, or be freed at its cost.
     Residue {
@@ -64,7 +68,7 @@ struct Start {
 
 impl Group {
     pub(crate) fn new(v1: Option<V1>, v2: Option<V2>, made: Made) -> Self {
-        Self { v1, v2, start: Start::default(), _made: made }
+        Self { v1, v2, start: Start::default(), killed: false, _made: made }
     }
 
     /// What can be limited and counted.
@@ -191,8 +195,14 @@ impl Group {
         self.half(Controller::Memory).map_or(Ok(None), |half| Ok(half.oom()?.since(start)))
     }
 
-    /// Kills every process in it, however fast they fork, and waits until all are dead.
+    /// Kills every process in it, however fast they fork, and waits until all are dead (not until their parents reaped them: so long
+    /// they count as processes). Nothing is done if there is none. Otherwise the group is not good for another run on v2, see
+    /// [`Reuse::Killed`]; on v1 nothing can be forked in it until the next [`Self::begin`].
     pub fn kill(&mut self, within: Duration) -> Result<(), Error> {
+        if self.is_empty()? {
+            return Ok(());
+        }
+        self.killed |= self.v2.is_some();
         self.members().map_or(Ok(()), |half| half.kill(within))
     }
 
@@ -205,6 +215,9 @@ impl Group {
     pub fn reuse(&mut self) -> Result<Reuse, Error> {
         if !self.is_empty()? {
             return Ok(Reuse::Occupied);
+        }
+        if self.killed {
+            return Ok(Reuse::Killed);
         }
         let lasting = self.start.lasting_peak;
         let Some(half) = self.half(Controller::Memory) else { return Ok(Reuse::Yes) };

@@ -11,6 +11,7 @@
 
 use crate::directory::Directory;
 use crate::error::{Error, errno};
+use crate::name;
 use crate::usage::{keyed, pids};
 use hotcell_linux::pidfd;
 use nix::libc;
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 /// Processes that are killed and waited for at once, each with a descriptor.
 const BATCH: usize = 64;
 
-/// The longest single wait. On v1 a fork that was under way shows up in no event, only in the next list.
+/// The longest single wait: a fork that was under way shows up in no event, only in the next list.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How long processes get to stop.
@@ -47,7 +48,8 @@ pub fn is_empty_v2(directory: &Directory) -> Result<bool, Error> {
     keyed(&text, "populated").map(|populated| populated == 0).ok_or_else(|| Error::ParseCounter { path: path() })
 }
 
-/// Waits until a cgroup of v2 has no living process: `cgroup.events` raises an event when that changes.
+/// Waits until a cgroup of v2, and all below it, has no living process. The event that `cgroup.events` raises then is up to ten
+/// milliseconds late (the kernel raises no more than one in that time), so members are waited for by pidfd as long as any can be seen.
 pub fn wait_empty_v2(directory: &Directory, within: Duration) -> Result<(), Error> {
     let deadline = Instant::now() + within;
     let events = File::from(directory.open_file("cgroup.events", libc::O_RDONLY)?);
@@ -67,9 +69,25 @@ pub fn wait_empty_v2(directory: &Directory, within: Duration) -> Result<(), Erro
         if left.is_zero() {
             return Err(Error::Empty { path: directory.path().to_owned(), milliseconds: within.as_millis() as u64 });
         }
-        let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
-        let _ = poll(&mut fds, timeout(left));
+        let mut seen = open_members(directory, None)?;
+        for leaf in directory.names(|found| name::is_run(found) || found == name::INIT) {
+            seen.extend(directory.enter(&leaf).and_then(|leaf| open_members(&leaf, None)).unwrap_or_default());
+        }
+        for (_, process) in &seen {
+            wait_for(process, deadline);
+        }
+        if seen.is_empty() {
+            let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
+            let _ = poll(&mut fds, timeout(left.min(LOOK_AGAIN)));
+        }
     }
+}
+
+/// Waits until a process is dead, for [`LOOK_AGAIN`] at most.
+fn wait_for(process: &OwnedFd, deadline: Instant) {
+    let left = deadline.saturating_duration_since(Instant::now()).min(LOOK_AGAIN);
+    let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    let _ = poll(&mut fds, timeout(left));
 }
 
 /// Kills the members of a cgroup one by one, until none is left but `spared`. Forking has to be impossible by now, or slow.
@@ -92,9 +110,7 @@ pub fn kill_members(directory: &Directory, spared: Option<i32>, within: Duration
             }
         }
         for (_, process) in &batch {
-            let left = deadline.saturating_duration_since(Instant::now()).min(LOOK_AGAIN);
-            let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-            let _ = poll(&mut fds, timeout(left));
+            wait_for(process, deadline);
         }
         if Instant::now() >= deadline {
             return Err(Error::Empty { path: directory.path().to_owned(), milliseconds: within.as_millis() as u64 });
@@ -170,9 +186,7 @@ pub fn freeze_and_kill(
         }
         for pid in &listed {
             if let Ok(process) = pidfd::open(*pid) {
-                let left = deadline.saturating_duration_since(Instant::now()).min(LOOK_AGAIN);
-                let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-                let _ = poll(&mut fds, timeout(left));
+                wait_for(&process, deadline);
             }
         }
     }

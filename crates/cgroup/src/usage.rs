@@ -80,11 +80,10 @@ pub(crate) fn keyed(text: &str, key: &str) -> Option<u64> {
 
 /// cpu.stat of v2, in microseconds.
 pub(crate) fn cpu_stat(text: &str) -> Option<CpuTime> {
-    Some(CpuTime {
-        total_us: keyed(text, "usage_usec")?,
-        user_us: keyed(text, "user_usec")?,
-        system_us: keyed(text, "system_usec")?,
-    })
+    let total_us = keyed(text, "usage_usec")?;
+    // Its two parts are rounded each for itself.
+    let user_us = keyed(text, "user_usec")?.min(total_us);
+    Some(CpuTime { total_us, user_us, system_us: total_us - user_us })
 }
 
 /// The numbers in a list of pids, one a line. v2 writes 0 for processes of other pid namespaces.

@@ -14,6 +14,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How close to its limit a group is when the OOM killer is called: by what it could not get, at most
+/// `1 << PAGE_ALLOC_COSTLY_ORDER` pages.
+const OOM_WITHIN: u64 = 8 * 4096;
+
 /// Of one hierarchy.
 #[derive(Debug)]
 pub struct Part {
@@ -196,6 +200,10 @@ impl Backend for V1 {
         // Where both limits are the same it is the one with swap that is found exceeded first.
         for control in self.memory_failures.iter_mut().flatten() {
             at_limit += control.number()?;
+        }
+        // Linux 6.18 was seen to count no failures.
+        if let (Some(limit), Some(peak)) = (self.memory_bytes, self.memory_peak()?) {
+            at_limit += u64::from(peak.saturating_add(OOM_WITHIN) >= limit);
         }
         Ok(OomCounts { kills, at_limit })
     }

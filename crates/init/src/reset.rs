@@ -72,8 +72,8 @@ fn start_disposer() -> Option<PipeWriter> {
 
 /// The keyrings belong to the *real* user id, so we are the program for a moment; nobody is there to notice.
 fn clear_keyrings(init: Identity, program: Identity) -> io::Result<()> {
-    // Runs that could have none of their own shared this one.
-    keyring::join_new_session()?;
+    // Runs that could have none of their own shared this one. (A new one might not be had: the quota may be theirs.)
+    keyring::clear_session()?;
     let result = if init.uid == program.uid {
         keyring::clear_user_keyrings()
     } else {

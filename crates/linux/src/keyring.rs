@@ -23,6 +23,11 @@ pub fn join_new_session() -> io::Result<()> {
     keyctl(JOIN_SESSION, 0, 0).map(drop).or_else(absent)
 }
 
+/// Empties our session keyring.
+pub fn clear_session() -> io::Result<()> {
+    keyctl(CLEAR, SESSION, 0).map(drop).or_else(absent)
+}
+
 /// Empties the keyrings that outlive processes: those of the calling process's *real* user id in its user namespace (`@u`,
 /// `@us`, persistent), with the right of its *file system* user id. One that does not exist stays so; keyrings that the kernel lacks
 /// are skipped.

@@ -64,16 +64,20 @@ fn cost() {
             }
         }
         for _ in 0..100 {
+            cell.group.begin(&limits).unwrap();
             let child = cell.start(&["sleep"]);
             timed(&mut kills, || cell.group.kill(PLENTY).unwrap());
             child.wait();
+            cell.kill();
         }
         report(kind, "begin: every limit set as before, counters", begins);
         report(kind, "usage", usages);
         report(kind, "cpu_usage_us", samplings);
         report(kind, "reuse", reuses);
-        report(kind, "fork + exec + wait, into the group", runs);
-        report(kind, "fork + exec + wait, not into the v2 group", plain);
+        report(kind, "fork + exec + wait, in the group", runs);
+        if cell.group.entrance().v2.is_some() {
+            report(kind, "fork + exec + wait, beside the v2 group", plain);
+        }
         report(kind, "kill one sleeping process and see it dead", kills);
 
         if has(hotcell_cgroup::Controller::Pids) {
@@ -84,6 +88,7 @@ fn cost() {
                 while cell.group.usage().unwrap().processes_refused < 100 {}
                 timed(&mut bombs, || cell.group.kill(PLENTY).unwrap());
                 bomb.wait();
+                cell.kill();
             }
             report(kind, "kill a fork bomb of 64 processes", bombs);
         }

@@ -1,6 +1,6 @@
 //! Figures that are true.
 
-use crate::support::{End, on_each};
+use crate::support::{End, counts_exactly, on_each};
 use hotcell_cgroup::{Controller, Controllers, Limits, Reuse};
 
 #[test]
@@ -10,7 +10,8 @@ fn cpu_time_is_that_of_the_whole_tree() {
             cell.group.begin(&Limits::default()).unwrap();
             assert_eq!(cell.start(&["burn", "100"]).wait(), End::Exit(0));
             let cpu = cell.group.usage().unwrap().cpu.unwrap();
-            assert!((100_000..108_000).contains(&cpu.total_us), "{}: {cpu:?}", cell.kind);
+            let range = if counts_exactly() { 100_000..108_000 } else { 20_000..500_000 };
+            assert!(range.contains(&cpu.total_us), "{}: {cpu:?}", cell.kind);
             assert_eq!(cpu.user_us + cpu.system_us, cpu.total_us, "{}", cell.kind);
         }
 
@@ -21,7 +22,8 @@ fn cpu_time_is_that_of_the_whole_tree() {
             move || group.borrow_mut().is_empty().unwrap()
         });
         let total = cell.group.usage().unwrap().cpu.unwrap().total_us;
-        assert!((100_000..110_000).contains(&total), "{}: {total}", cell.kind);
+        let range = if counts_exactly() { 100_000..110_000 } else { 20_000..500_000 };
+        assert!(range.contains(&total), "{}: {total}", cell.kind);
         let sampled = cell.group.cpu_usage_us().unwrap();
         assert!(sampled >= total && sampled < total + 2000, "{}: {sampled} {total}", cell.kind);
     });
@@ -36,11 +38,12 @@ fn the_peak_of_memory_is_each_runs_own() {
                 cell.renew();
             }
             assert_eq!(cell.run(&Limits::default(), &["hold", &bytes.to_string()]), End::Exit(0));
-            let Some(peak) = cell.group.usage().unwrap().memory_peak_bytes else {
+            let Some(peak) = cell.usage.memory_peak_bytes else {
                 eprintln!("skipped the peak of memory on {}: the kernel does not tell it", cell.kind);
                 return;
             };
-            assert!((bytes..bytes + (1 << 20) + bytes / 33).contains(&peak), "{}: {peak} of {bytes}", cell.kind);
+            let error = peak.abs_diff(bytes);
+            assert!(error <= (1 << 20).max(bytes * 3 / 100), "{}: {peak} of {bytes}", cell.kind);
         }
     });
 }
@@ -49,9 +52,9 @@ fn the_peak_of_memory_is_each_runs_own() {
 fn a_peak_that_cannot_be_reset_is_never_anothers() {
     on_each("lasting", Controllers::NONE.with(Controller::Memory), |cell| {
         assert_eq!(cell.run(&Limits::default(), &["hold", "33554432"]), End::Exit(0));
-        assert!(cell.group.usage().unwrap().memory_peak_bytes.is_none_or(|peak| peak >= 33_554_432));
+        assert!(cell.usage.memory_peak_bytes.is_none_or(|peak| peak >= 32 << 20));
         assert_eq!(cell.run(&Limits::default(), &["exit", "0"]), End::Exit(0));
-        let peak = cell.group.usage().unwrap().memory_peak_bytes;
+        let peak = cell.usage.memory_peak_bytes;
         assert!(peak.is_none_or(|peak| peak < 4 << 20), "{}: {peak:?}", cell.kind);
     });
 }

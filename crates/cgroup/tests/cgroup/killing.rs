@@ -20,6 +20,7 @@ fn a_fork_bomb_is_killed_to_the_last_process() {
             let took = began.elapsed();
             assert!(cell.group.is_empty().unwrap(), "{}", cell.kind);
             assert_eq!(bomb.wait(), End::Signal(libc::SIGKILL));
+            cell.kill();
             assert!(took.as_millis() < 1500, "{}: {took:?}", cell.kind);
         }
         // The group is usable afterwards.
@@ -46,6 +47,7 @@ fn a_group_is_killed_apart_from_its_neighbour() {
 /// Without the pids controller, which the better way to kill needs: v1's freezer.
 #[test]
 fn a_bomb_is_killed_by_freezing_too() {
+    let _alone = crate::support::one_at_a_time();
     let name = crate::support::parent_name("freeze");
     let controllers = Controllers::NONE.with(Controller::Freezer).with(Controller::CpuAcct);
     let version = Some(hotcell_cgroup::detect::Version::V1);
@@ -58,6 +60,7 @@ fn a_bomb_is_killed_by_freezing_too() {
             std::thread::sleep(std::time::Duration::from_millis(30));
             cell.group.kill(PLENTY).unwrap();
             assert_eq!(bomb.wait(), End::Signal(libc::SIGKILL));
+            crate::support::reap();
             assert!(cell.group.is_empty().unwrap());
             cell.end();
             assert!(crate::support::left_of(&name).is_empty());

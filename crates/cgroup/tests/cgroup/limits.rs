@@ -15,7 +15,7 @@ fn a_static_program_runs_within_one_megabyte() {
     on_each("tiny", MEMORY, |cell| {
         for _ in 0..3 {
             assert_eq!(cell.run(&memory(1 << 20), &["exit", "7"]), End::Exit(7), "{}", cell.kind);
-            assert_eq!(cell.group.usage().unwrap().oom, None, "{}", cell.kind);
+            assert_eq!(cell.usage.oom, None, "{}", cell.kind);
         }
     });
 }
@@ -25,15 +25,15 @@ fn an_oom_kill_is_told_from_a_sigkill() {
     on_each("oom", MEMORY, |cell| {
         let limits = memory(16 << 20);
         assert_eq!(cell.run(&limits, &["hold", "67108864"]), End::Signal(libc::SIGKILL), "{}", cell.kind);
-        let usage = cell.group.usage().unwrap();
+        let usage = cell.usage;
         assert_eq!(usage.oom, Some(Oom::Limit), "{}", cell.kind);
 
         assert_eq!(cell.run(&limits, &["kill-self"]), End::Signal(libc::SIGKILL), "{}", cell.kind);
-        assert_eq!(cell.group.usage().unwrap().oom, None, "{}", cell.kind);
+        assert_eq!(cell.usage.oom, None, "{}", cell.kind);
 
         // Within the limit, and the same group afterwards.
         assert_eq!(cell.run(&limits, &["hold", "8388608"]), End::Exit(0), "{}", cell.kind);
-        assert_eq!(cell.group.usage().unwrap().oom, None, "{}", cell.kind);
+        assert_eq!(cell.usage.oom, None, "{}", cell.kind);
         // Without any.
         assert_eq!(cell.run(&Limits::default(), &["hold", "67108864"]), End::Exit(0), "{}", cell.kind);
     });
@@ -50,6 +50,7 @@ fn an_oom_kill_is_noticed_while_the_main_process_sleeps_on() {
         });
         cell.group.kill(crate::support::PLENTY).unwrap();
         assert_eq!(main.wait(), End::Signal(libc::SIGKILL));
+        crate::support::reap();
     });
 }
 
@@ -79,12 +80,12 @@ fn no_more_processes_than_allowed() {
     on_each("pids", PIDS, |cell| {
         let limits = Limits { processes: Some(8), ..Limits::default() };
         assert_eq!(cell.run(&limits, &["forks", "20"]), End::Exit(7), "{}: itself and seven more", cell.kind);
-        let usage = cell.group.usage().unwrap();
+        let usage = cell.usage;
         assert!(usage.processes_refused > 0, "{}: {usage:?}", cell.kind);
         assert!(usage.processes_peak.is_none_or(|peak| peak == 8), "{}: {usage:?}", cell.kind);
 
         assert_eq!(cell.run(&limits, &["forks", "7"]), End::Exit(7), "{}: exactly met", cell.kind);
-        assert_eq!(cell.group.usage().unwrap().processes_refused, 0, "{}", cell.kind);
+        assert_eq!(cell.usage.processes_refused, 0, "{}", cell.kind);
         let one = Limits { processes: Some(1), ..Limits::default() };
         assert_eq!(cell.run(&one, &["forks", "3"]), End::Exit(0), "{}", cell.kind);
         assert_eq!(cell.run(&Limits::default(), &["forks", "20"]), End::Exit(20), "{}", cell.kind);

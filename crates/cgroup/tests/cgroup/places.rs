@@ -101,6 +101,7 @@ fn role() {
 
 #[test]
 fn a_process_alone_in_its_cgroup_moves_into_a_leaf_and_back() {
+    let _alone = crate::support::one_at_a_time();
     let name = parent_name("moved");
     let Some(path) = delegated(&name) else { return };
     let status = placed(&path, "alone", "inner").wait().unwrap();
@@ -110,6 +111,7 @@ fn a_process_alone_in_its_cgroup_moves_into_a_leaf_and_back() {
 
 #[test]
 fn a_process_that_shares_its_cgroup_stays_and_uses_one_above() {
+    let _alone = crate::support::one_at_a_time();
     let name = parent_name("shared");
     let Some(path) = delegated(&name) else { return };
     let mut neighbour = Command::new("sleep").arg("60").spawn().unwrap();
@@ -124,6 +126,7 @@ fn a_process_that_shares_its_cgroup_stays_and_uses_one_above() {
 
 #[test]
 fn cloning_into_a_group_takes_write_access_by_the_file_system_uid() {
+    let _alone = crate::support::one_at_a_time();
     // SAFETY: no arguments.
     if unsafe { libc::geteuid() } != 0 {
         eprintln!("skipped: only root can become another user");

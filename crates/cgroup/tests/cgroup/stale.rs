@@ -26,6 +26,7 @@ fn owner() {
 
 #[test]
 fn a_dead_owner_is_swept_and_a_living_one_is_not() {
+    let _alone = crate::support::one_at_a_time();
     for kind in ["v1", "v2", "both"] {
         let name = parent_name(&format!("stale-{kind}"));
         let version = match kind {
@@ -64,6 +65,7 @@ fn a_dead_owner_is_swept_and_a_living_one_is_not() {
         assert!(next.swept().removed > 0, "{kind}: {:?}", next.swept());
         assert_eq!(next.swept().left, 0, "{kind}");
         until("the stale process is gone", || !is_alive(pid));
+        crate::support::reap();
         drop(next);
         assert!(left_of(&name).is_empty(), "{kind}");
     }

@@ -1,14 +1,15 @@
 //! What the tests share: a run group of each kind that there is, and programs in it.
 
 use hotcell_cgroup::detect::Version;
-use hotcell_cgroup::{Container, Controllers, Group, Limits, Options, Parent};
+use hotcell_cgroup::{Container, Controller, Controllers, Group, Limits, Options, Parent, Reuse, Usage};
 use hotcell_linux::clone3::CloneArgs;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// More than anything here takes.
@@ -16,11 +17,14 @@ pub const PLENTY: Duration = Duration::from_secs(20);
 
 /// One container with one run group, and the thread that clones programs into it.
 pub struct Cell {
+    // Dropped first: as long as its thread is there, so is the group on v1.
+    forker: Forker,
     pub kind: &'static str,
+    /// Of the last run.
+    pub usage: Usage,
     pub group: Group,
     pub container: Container,
     pub parent: Parent,
-    forker: Forker,
 }
 
 /// A program that was started.
@@ -38,6 +42,7 @@ pub enum End {
 
 /// Calls `test` with a cell of each kind that there is here and that has these controllers.
 pub fn on_each(name: &str, wanted: Controllers, test: impl Fn(&mut Cell)) {
+    let _alone = one_at_a_time();
     let kinds = [("v1", Some(Version::V1)), ("v2", Some(Version::V2)), ("both", None)];
     for (kind, version) in kinds {
         let options = Options { name: parent_name(&format!("{name}-{kind}")), version, ..Options::default() };
@@ -46,8 +51,12 @@ pub fn on_each(name: &str, wanted: Controllers, test: impl Fn(&mut Cell)) {
                 let lacks = wanted.without(parent.controllers());
                 if lacks.is_empty() {
                     let mut cell = Cell::new(kind, parent);
-                    test(&mut cell);
+                    let result = catch_unwind(AssertUnwindSafe(|| test(&mut cell)));
+                    // A failure leaves nothing behind either.
                     cell.end();
+                    if let Err(failure) = result {
+                        resume_unwind(failure);
+                    }
                     assert_eq!(left_of(&options.name), Vec::<PathBuf>::new(), "{kind}");
                     continue;
                 }
@@ -59,13 +68,28 @@ pub fn on_each(name: &str, wanted: Controllers, test: impl Fn(&mut Cell)) {
     }
 }
 
+/// Tests count CPU time, and reap whatever they find: never two at once.
+pub fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    // SAFETY: no memory involved. Orphans become ours to reap, as they are a container's pid 1's.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reaps what has ended. Until then it counts as a process of its group.
+pub fn reap() {
+    // SAFETY: the kernel writes nothing.
+    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
+}
+
 fn skip(name: &str, kind: &str, wanted: Controllers, why: &str) {
     let expected = std::env::var("HOTCELL_EXPECT").unwrap_or_default();
     let expects = |feature| expected.split(',').any(|expected| expected == feature);
-    let has_limits = !wanted.and(Controllers::V2).is_empty();
+    let cpuset = wanted.has(Controller::CpuSet);
     let promised = match kind {
         "v1" => expects("cgroup1"),
-        "v2" if has_limits => expects("cgroup2-limits"),
+        _ if cpuset => expects("cgroup2-cpuset"),
+        "v2" if !wanted.and(Controllers::V2).is_empty() => expects("cgroup2-limits"),
         _ => expects("cgroup2"),
     };
     assert!(!promised, "{name} on {kind}: expected, but {why}");
@@ -94,7 +118,7 @@ impl Cell {
         let mut group = container.group().unwrap();
         let forker = Forker::new(&group);
         group.set_resident(Some(std::process::id() as i32));
-        Self { kind, group, container, parent, forker }
+        Self { kind, usage: Usage::default(), group, container, parent, forker }
     }
 
     /// Starts a program.
@@ -111,8 +135,20 @@ impl Cell {
     pub fn run(&mut self, limits: &Limits, args: &[&str]) -> End {
         self.group.begin(limits).unwrap();
         let end = self.start(args).wait();
-        self.group.kill(PLENTY).unwrap();
+        self.kill();
         end
+    }
+
+    /// Kills and reaps what is left of all children, and has a group that is good for another run.
+    pub fn kill(&mut self) {
+        self.group.kill(PLENTY).unwrap();
+        // Dead, they leave the list of members; only then they become zombies.
+        // SAFETY: the kernel writes nothing.
+        while unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } > 0 {}
+        self.usage = self.group.usage().unwrap();
+        if self.group.reuse().unwrap() == Reuse::Killed {
+            self.renew();
+        }
     }
 
     /// Like a container's end: everything is killed and removed.
@@ -180,7 +216,7 @@ impl Forker {
 impl Drop for Forker {
     fn drop(&mut self) {
         drop(self.requests.take());
-        self.thread.take().unwrap().join().unwrap();
+        let _ = self.thread.take().unwrap().join();
     }
 }
 
@@ -214,20 +250,28 @@ pub fn clone_into(cgroup: Option<RawFd>, args: &[CString]) -> Child {
     Child { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }
 }
 
-/// The program of ../programs, compiled once a process.
+/// The program of ../programs, compiled if it is newer than what was compiled before. (In an emulated machine compiling takes long,
+/// and the build's directory is read-only.)
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        // Where one was compiled before: compiling takes long in an emulated machine.
-        if let Some(path) = std::env::var_os("HOTCELL_TEST_BEHAVE") {
-            return PathBuf::from(path);
-        }
-        let path = std::env::temp_dir().join(format!("hotcell-behave-{}", std::process::id()));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/behave.c");
-        let status = Command::new("cc").args(["-O1", "-static", "-o"]).arg(&path).arg(source).status();
-        assert!(status.unwrap().success());
-        path
+        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hotcell-behave");
+        let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+        if changed(&program).is_none_or(|compiled| changed(&source).is_some_and(|edited| edited > compiled)) {
+            let fresh = program.with_extension(std::process::id().to_string());
+            let status = Command::new("cc").args(["-O1", "-static", "-o"]).arg(&fresh).arg(source).status();
+            assert!(status.unwrap().success());
+            // Another run may do the same at this moment.
+            std::fs::rename(fresh, &program).unwrap();
+        }
+        program
     })
+}
+
+/// Whether CPU time is counted exactly: user-mode-linux counts by timer ticks.
+pub fn counts_exactly() -> bool {
+    !std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("User Mode Linux"))
 }
 
 /// Whether a process of this pid is there, zombies aside.
