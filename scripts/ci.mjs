@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process'
 import { stripVTControlCharacters } from 'node:util'
 import { ensureBuilt, root, tsc } from './ensure-built.mjs'
-import { bold, dim, duration, fail, green, red, say, yellow } from './steps.mjs'
+import { bold, closeSoonAfterExit, dim, duration, fail, green, red, say, yellow } from './steps.mjs'
 
 const node = process.execPath
 const bin = (name) => `node_modules/.bin/${name}`
@@ -45,7 +45,7 @@ const checks = [
 /** Shows the output as it comes, and resolves to it. */
 function run([file, ...args]) {
   return new Promise((resolve) => {
-    const child = spawn(file, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = closeSoonAfterExit(spawn(file, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] }))
     let output = ''
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8')

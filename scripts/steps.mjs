@@ -92,7 +92,7 @@ export async function step(title, work) {
  */
 export function command(file, args, { show, ...options } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options })
+    const child = closeSoonAfterExit(spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options }))
     let output = ''
     let line = ''
     for (const stream of [child.stdout, child.stderr]) {
@@ -114,6 +114,20 @@ export function command(file, args, { show, ...options } = {}) {
       }
     })
   })
+}
+
+/**
+ * Sees to it that 'close' follows 'exit' within ten seconds: a process that a failed test has left behind may hold the pipes
+ * for as long as it lives.
+ */
+export function closeSoonAfterExit(child) {
+  child.on('exit', () => {
+    setTimeout(() => {
+      child.stdout?.destroy()
+      child.stderr?.destroy()
+    }, 10_000).unref()
+  })
+  return child
 }
 
 /** Runs a command that owns the terminal; resolves to its exit code (128 + n for a signal, as a shell would say). */

@@ -11,7 +11,7 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ensureBuilt, root } from './ensure-built.mjs'
-import { bold, dim, duration, fail, green, red, say, yellow } from './steps.mjs'
+import { bold, closeSoonAfterExit, dim, duration, fail, green, red, say, yellow } from './steps.mjs'
 import { TapReader } from './tap.mjs'
 import { testModes } from './test-modes.mjs'
 
@@ -20,12 +20,14 @@ function runAva({ command, args, cwd, env, ...identity }, name, avaArguments) {
   return new Promise((resolve, reject) => {
     const reader = new TapReader(name)
     const ava = join(cwd, 'node_modules', 'ava', 'entrypoints', 'cli.mjs')
-    const child = spawn(command, [...args, ava, '--tap', ...avaArguments], {
-      cwd,
-      env: { ...process.env, ...env, HOTCELL_TEST_MODE: name },
-      stdio: ['ignore', 'pipe', 'inherit'],
-      ...identity,
-    })
+    const child = closeSoonAfterExit(
+      spawn(command, [...args, ava, '--tap', ...avaArguments], {
+        cwd,
+        env: { ...process.env, ...env, HOTCELL_TEST_MODE: name },
+        stdio: ['ignore', 'pipe', 'inherit'],
+        ...identity,
+      }),
+    )
     child.stdout.setEncoding('utf8')
     child.stdout.on('data', (chunk) => reader.write(chunk))
     child.on('error', reject)

@@ -38,7 +38,7 @@
 //! [`Group::usage`]; with the answer under way, [`Group::reuse`]: if that is not [`Reuse::Yes`], the group is dropped and another takes its
 //! place, off the hot path. (So it makes sense to keep one more than there are runs.)
 //!
-//! **Init**, on v2: the descriptor of [`Entrance::v2`] goes into `clone_args.cgroup`. Nothing else, no write: it costs 0 to 5 µs.
+//! **Init**, on v2: the descriptor of [`Entrance::v2`] goes into `clone_args.cgroup`. Nothing else, no write: the cost is lost in the noise.
 //! The kernel checks what it would check for a write to cgroup.procs: write access to that file of the group *and* of the closest
 //! cgroup above both the group and the cloning process, by the **file system uid** of who clones (cgroups(7), "Delegation containment";
 //! clone(2), EACCES). That closest cgroup is the container's. In init the file system uid is the program's: either that one is granted, or,
@@ -52,7 +52,7 @@
 //! for each run group that does nothing but clone: at its start it writes `0` to each of [`Entrance::v1`], and from then on a run costs no
 //! write. [`Group::set_resident`] gets init's pid: the thread counts as one process (`pids.max` is one higher for it), and init is not
 //! killed with the group. Memory is charged to the cgroup of the main thread (the owner of the memory), and the OOM killer looks at main
-//! threads only (since Linux 5.3), so init is never its victim. The kernel's own time for cloning is counted with the run, some 50 µs,
+//! threads only (since Linux 5.3), so init is never its victim. The kernel's own time for cloning is counted with the run,
 //! unless CPU time comes from v2.
 //!
 //! **Always `CLONE_VFORK`** with `CLONE_VM`, also for a run with a sync point (from a thread of its own then). The OOM killer kills whoever
@@ -108,7 +108,7 @@
 //! | `usage` | 14 | 3 | 14 |
 //! | `cpu_usage_us` | 7 | 7 | 7 |
 //! | `reuse` | 20 | 15 | 16 |
-//! | being born there (fork, execve and wait are 760) | 0 | 5 | 15 |
+//! | being born there (fork, execve and wait are 760 ± 15) | 0 | 5 | 15 |
 //! | `kill` of one sleeping process, until it is dead | 200 | 190 | 190 |
 //! | `kill` of a fork bomb of 64 | 6000 | – | 6000 |
 //!
