@@ -20,6 +20,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The first id that root gives to containers: systemd documents 0x7000_0000 to 0x7FFF_FFFF as used by nobody.
@@ -153,8 +154,8 @@ impl Strategy {
         let range = |inside, outside| IdRange { inside, outside, length: 1 };
         match self {
             Self::Private => {
-                let (init_uid, program_uid) = private("/proc/self/uid_map").pair(pid);
-                let (init_gid, program_gid) = private("/proc/self/gid_map").pair(pid);
+                let (init_uid, program_uid) = private_uids().pair(pid);
+                let (init_gid, program_gid) = private_gids().pair(pid);
                 let uids = [range(init.uid, init_uid), range(program.uid, program_uid)];
                 let gids = [range(init.gid, init_gid), range(program.gid, program_gid)];
                 write_maps(pid, &uids, &gids)?;
@@ -173,8 +174,8 @@ impl Strategy {
                 Ok(Ids { init: program, program })
             }
             Self::Bare => {
-                let (init_uid, program_uid) = private("/proc/self/uid_map").pair(pid);
-                let (init_gid, program_gid) = private("/proc/self/gid_map").pair(pid);
+                let (init_uid, program_uid) = private_uids().pair(pid);
+                let (init_gid, program_gid) = private_gids().pair(pid);
                 Ok(Ids {
                     init: Identity { uid: init_uid, gid: init_gid },
                     program: Identity { uid: program_uid, gid: program_gid },
@@ -194,13 +195,24 @@ fn write_maps(pid: i32, uids: &[IdRange], gids: &[IdRange]) -> Result<(), Failur
 fn owner() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     const EACH: u32 = 32;
-    let Subordinate { first, length } = private("/proc/self/uid_map");
+    let Subordinate { first, length } = private_uids();
     let number = std::process::id().wrapping_mul(EACH) + NEXT.fetch_add(1, Ordering::Relaxed) % EACH;
     if first == PRIVATE_FIRST { PRIVATE_FIRST + PRIVATE_LENGTH + number } else { first + number % length }
 }
 
-/// The ids that root may give away: the private range, or in a container whose map lacks it the upper half of the longest
+/// The user ids that root may give away: the private range, or in a container whose map lacks it the upper half of the longest
 /// range that the map has.
+fn private_uids() -> Subordinate {
+    static RANGE: OnceLock<Subordinate> = OnceLock::new();
+    *RANGE.get_or_init(|| private("/proc/self/uid_map"))
+}
+
+/// The same of group ids.
+fn private_gids() -> Subordinate {
+    static RANGE: OnceLock<Subordinate> = OnceLock::new();
+    *RANGE.get_or_init(|| private("/proc/self/gid_map"))
+}
+
 fn private(map: &str) -> Subordinate {
     let whole = Subordinate { first: PRIVATE_FIRST, length: PRIVATE_LENGTH };
     let Ok(text) = fs::read_to_string(map) else { return whole };

@@ -16,7 +16,9 @@ pub struct IdRange {
 
 fn lines(ranges: &[IdRange]) -> String {
     use std::fmt::Write;
-    ranges.iter().fold(String::new(), |mut text, range| {
+    // Room for all at once: what grows at the end of the heap is not where the next one begins.
+    let text = String::with_capacity(ranges.len() * 33);
+    ranges.iter().fold(text, |mut text, range| {
         let _ = writeln!(text, "{} {} {}", range.inside, range.outside, range.length);
         text
     })
