@@ -504,18 +504,20 @@ impl Container {
         self.tickets.clear();
         let Ids { init, program } = self.ids;
         let entering = EnterAnywhere::raised(self.user_namespace);
-        let result = self.resetter.reset(&self.tree, &mut self.attached, init, program).and_then(|()| {
+        let result = Resetter::reset(&self.tree, &mut self.attached, init, program).and_then(|old| {
             self.tree
                 .make_directory(&self.work_dir)
                 .map_err(|error| Failure::new(Step::MakeDirectory, errno(&error)).of(&self.work_dir))?;
-            self.enter_work_dir()
+            self.enter_work_dir().map(|()| old)
         });
         drop(entering);
         for id in std::mem::take(&mut self.resets) {
-            self.done(id, result.clone())?;
+            self.done(id, result.as_ref().map(|_| ()).map_err(Failure::clone))?;
         }
         // Half a reset is none: nobody shall go on in what may hold the last one's files.
-        result.map_err(|_| End::Broken)?;
+        for mount in result.map_err(|_| End::Broken)? {
+            self.resetter.dispose(mount);
+        }
         while let Some((payload, fds)) = self.deferred.pop_front() {
             self.handle(&payload, fds, kernel)?;
             if !self.resets.is_empty() {

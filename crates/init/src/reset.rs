@@ -22,25 +22,22 @@ pub struct Resetter {
 }
 
 impl Resetter {
-    /// Does so. The current directory is somewhere in the new tree afterwards.
+    /// Does so. The current directory is somewhere in the new tree afterwards. Returns what holds the old files: to be disposed of
+    /// when the host has its answer.
     pub fn reset(
-        &mut self,
         tree: &Tree,
         attached: &mut Attached,
         init: Identity,
         program: Identity,
-    ) -> Result<(), Failure> {
-        let old = attached.replace_tmpfs(tree);
+    ) -> Result<Vec<OwnedFd>, Failure> {
+        let old = attached.replace_tmpfs(tree)?;
         process::unshare(libc::CLONE_NEWIPC).map_err(|error| Failure::new(Step::ResetIpc, errno(&error)))?;
         clear_keyrings(init, program).map_err(|error| Failure::new(Step::ResetKeyrings, errno(&error)))?;
-        for mount in old? {
-            self.dispose(mount);
-        }
-        Ok(())
+        Ok(old)
     }
 
     /// Closes a descriptor without waiting for it; here and now if the thread cannot be had.
-    fn dispose(&mut self, descriptor: OwnedFd) {
+    pub fn dispose(&mut self, descriptor: OwnedFd) {
         if self.disposer.is_none() {
             self.disposer = start_disposer();
         }
