@@ -241,6 +241,8 @@ pub mod raw {
     calls! {
         /// exit_group(2).
         exit(code: i32) = SYS_exit_group;
+        /// getpid(2).
+        getpid() = SYS_getpid;
         /// umask(2).
         umask(mask: u32) = SYS_umask;
         /// setpriority(2).

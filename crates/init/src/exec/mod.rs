@@ -6,6 +6,8 @@
 pub mod child;
 pub mod plan;
 pub mod spawn;
+#[cfg(test)]
+mod tests;
 
 pub use plan::{Limits, Plan};
 pub use spawn::{Progress, Spawner, Waiting};
