@@ -12,7 +12,7 @@
 //! delivered to a pid 1, pid_namespaces(7)).
 
 use crate::deletion::{self, Deletion};
-use crate::exec::{Plan, Progress, Spawner, plan};
+use crate::exec::{Plan, Progress, Spawner, Waiting, plan};
 use crate::files::{self, BATCH_MAX, Tickets};
 use crate::identity::Ids;
 use crate::reset::Resetter;
@@ -147,7 +147,7 @@ impl Container {
             });
             waited.map_err(|_| End::Broken)?;
             if progress {
-                self.note_progress()?;
+                self.note_progress(&kernel)?;
             }
             if ended {
                 signal::drain(kernel.children.as_fd());
@@ -333,7 +333,12 @@ impl Container {
         let mut plan = Plan::new(exec, &self.env, fds, identity)?;
         if self.runs.iter().any(|run| run.tag == self.own_tag) {
             process::unshare(libc::CLONE_NEWUTS).map_err(failed)?;
-            self.own_tag = self.proc.as_ref().and_then(|proc| sweep::tag(proc.as_fd(), 1)).unwrap_or_default();
+            self.own_tag = match &self.proc {
+                None => Tag::new(),
+                Some(proc) => {
+                    sweep::tag(proc.as_fd(), 1).ok_or_else(|| Failure::new(Step::CloneChild, libc::EAGAIN))?
+                }
+            };
         }
         let limits = plan.limits;
         let (pid, setup_us, waiting) = if exec.flags.sync || !self.runs.is_empty() {
@@ -367,11 +372,11 @@ impl Container {
     }
 
     /// Takes note of what the children that run beside us have come to, and tells the host.
-    fn note_progress(&mut self) -> Result<(), End> {
+    fn note_progress(&mut self, kernel: &Kernel) -> Result<(), End> {
         let mut news = Vec::new();
         for run in &mut self.runs {
             let Some(waiting) = &mut run.waiting else { continue };
-            match waiting.advance() {
+            match waiting.advance(&kernel.epoll) {
                 None => {}
                 Some(Progress::AtSyncPoint) => news.push((run.id, run.pid, ReplyBody::SyncPoint)),
                 // One that failed has closed the pipe by ending, and is about to be reaped.
@@ -428,16 +433,19 @@ impl Container {
 
     /// Reaps whoever has ended, and reports the runs that this completes.
     fn reap(&mut self, kernel: &Kernel) -> Result<(), End> {
-        // Before the ends: a program has begun before it has ended.
-        if self.runs.iter().any(|run| run.waiting.is_some()) {
-            self.note_progress()?;
-        }
         self.is_reaping = true;
         let mut somebody_is_left = true;
         for _ in 0..REAP_SLICE {
+            // Before each end: a program has begun before it has ended.
+            if self.runs.iter().any(|run| run.waiting.is_some()) {
+                self.note_progress(kernel)?;
+            }
             match process::wait_any(false) {
                 Ok(Some(reaped)) => {
                     if let Some(run) = self.runs.iter_mut().find(|run| run.pid == reaped.pid && run.end.is_none()) {
+                        if let Some(progress) = run.waiting.as_ref().and_then(Waiting::progress) {
+                            let _ = kernel.epoll.remove(progress);
+                        }
                         run.ended(&reaped);
                     }
                     continue;
@@ -468,8 +476,8 @@ impl Container {
 
     /// Kills whatever belongs to no run that goes on, and marks the ended runs as swept if there was nothing.
     fn sweep(&mut self) {
-        let is_live = |run: &&Run| run.end.is_none();
-        if self.runs.iter().find(is_live).is_none() {
+        // Of those that were killed nobody is to stay either.
+        if self.runs.iter().all(|run| run.end.is_some() || run.killed) {
             if !self.runs.is_empty() || !self.resets.is_empty() {
                 let _ = process::kill(-1, libc::SIGKILL);
             }
@@ -478,12 +486,17 @@ impl Container {
         let Some(rounds) = self.runs.iter().filter(|run| run.end.is_some()).map(|run| run.sweeps).max() else { return };
         // Without a /proc an ended run waits for the others, and is swept with them.
         let Some(proc) = &self.proc else { return };
-        let live: Vec<(i32, &Tag)> = self.runs.iter().filter(is_live).map(|run| (run.pid, &run.tag)).collect();
+        let live: Vec<(i32, &Tag)> =
+            self.runs.iter().filter(|run| run.end.is_none()).map(|run| (run.pid, &run.tag)).collect();
         let is_main = |pid| live.iter().any(|(main, _)| *main == pid);
-        let strangers = match sweep::has_orphans(proc.as_fd(), is_main) {
-            Some(false) => 0,
+        let orphans = sweep::orphans(proc.as_fd(), is_main);
+        let strangers = match &orphans {
+            Some(orphans) if orphans.is_empty() => 0,
             _ => {
-                sweep::kill_if(proc, rounds >= sweep::GENTLE_ROUNDS, |tag| !live.iter().any(|(_, known)| *known == tag))
+                let is_frozen = rounds >= sweep::GENTLE_ROUNDS;
+                let is_stranger = |tag: &Tag| !live.iter().any(|(_, known)| *known == tag);
+                sweep::kill_if(proc, is_frozen, is_stranger)
+                    + sweep::kill_untagged(proc.as_fd(), orphans.as_deref().unwrap_or_default(), is_frozen)
             }
         };
         for run in self.runs.iter_mut().filter(|run| run.end.is_some()) {

@@ -70,7 +70,7 @@ fn start_disposer() -> Option<PipeWriter> {
 /// The keyrings belong to the *real* user id, so we are the program for a moment; nobody is there to notice.
 fn clear_keyrings(init: Identity, program: Identity) -> io::Result<()> {
     // Runs that could have none of their own shared this one. (A new one might not be had: the quota may be theirs.)
-    keyring::clear_session()?;
+    keyring::clear_session().or_else(|_| keyring::join_new_session())?;
     let result = if init.uid == program.uid {
         keyring::clear_user_keyrings()
     } else {

@@ -23,19 +23,38 @@ pub const GENTLE_ROUNDS: u32 = 3;
 /// How processes of a run are told from others': what /proc/PID/ns/uts says, `uts:[inode]`.
 pub type Tag = Vec<u8>;
 
-/// The tag of a process; `None` for one that has ended.
+/// The tag of a process; `None` for one that has ended, and for one that even we may not look at.
+///
+/// A process whose first thread has ended goes on with the others, and says only by them where it is.
 pub fn tag(proc: BorrowedFd<'_>, pid: i32) -> Option<Tag> {
-    let path = CString::new(format!("{pid}/ns/uts")).ok()?;
-    file::readlinkat(proc, &path).ok()
+    let read = |path: String| file::readlinkat(proc, &CString::new(path).ok()?).ok();
+    read(format!("{pid}/ns/uts")).or_else(|| {
+        let threads = CString::new(format!("{pid}/task")).ok()?;
+        let threads = file::openat(proc, &threads, libc::O_RDONLY | libc::O_DIRECTORY, 0).ok()?;
+        let names = directory::entries(threads.as_fd(), usize::MAX).ok()?;
+        names.iter().find_map(|thread| read(format!("{pid}/task/{}/ns/uts", thread.to_str().ok()?)))
+    })
 }
 
-/// Whether pid 1 has children that are no run's main process: without such there is no stranger at all, because every process has
+/// The children of pid 1 that are no run's main process: without such there is no stranger at all, because every process has
 /// an ancestor among them. `None` where the kernel does not list children (CONFIG_PROC_CHILDREN).
-pub fn has_orphans(proc: BorrowedFd<'_>, is_main: impl Fn(i32) -> bool) -> Option<bool> {
+pub fn orphans(proc: BorrowedFd<'_>, is_main: impl Fn(i32) -> bool) -> Option<Vec<i32>> {
     let list = file::openat(proc, c"1/task/1/children", libc::O_RDONLY, 0).ok()?;
     let mut text = String::new();
     std::fs::File::from(list).read_to_string(&mut text).ok()?;
-    Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).any(|pid| !is_main(pid)))
+    Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).filter(|pid| !is_main(*pid)).collect())
+}
+
+/// Kills those of the orphans that have no tag: they have ended, or hide (a program that may be executed but not read is not even ours to
+/// look at). Says how many there were, for what has just ended may have forked before; when everybody was stopped at the last look
+/// it has not.
+pub fn kill_untagged(proc: BorrowedFd<'_>, orphans: &[i32], were_stopped: bool) -> usize {
+    let mut count = 0;
+    for pid in orphans.iter().filter(|pid| tag(proc, **pid).is_none()) {
+        count += 1;
+        let _ = process::kill(*pid, libc::SIGKILL);
+    }
+    if were_stopped { 0 } else { count }
 }
 
 /// Kills every process that this holds for, by its tag; says how many there were. With `freeze` nobody runs meanwhile.

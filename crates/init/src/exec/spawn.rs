@@ -11,6 +11,7 @@
 use super::Plan;
 use super::child::{self, gate};
 use hotcell_linux::clone3::clone_vm;
+use hotcell_linux::epoll::Epoll;
 use hotcell_linux::process::raw;
 use hotcell_linux::signal::Stack;
 use hotcell_linux::{errno, file, poll, process};
@@ -118,7 +119,7 @@ impl Waiting {
     ///
     /// When it is over, our copies of the run's descriptors are closed, so that who holds the other ends sees what the program does
     /// with its own. Until then the child may read the list of them.
-    pub fn advance(&mut self) -> Option<Progress> {
+    pub fn advance(&mut self, epoll: &Epoll) -> Option<Progress> {
         let progress = self.progress.as_mut()?;
         if !poll::is_readable(progress.as_fd()) {
             return None;
@@ -126,6 +127,8 @@ impl Waiting {
         if matches!(progress.read(&mut [0]), Ok(1)) {
             return Some(Progress::AtSyncPoint);
         }
+        // By name: a child cloned meanwhile may hold a copy of it, with which the registration would live on.
+        let _ = epoll.remove(progress.as_fd());
         self.progress = None;
         self.plan.fds.clear();
         self.plan.execute = None;

@@ -4,6 +4,7 @@
 //! memory, so an allocation there would corrupt ours, and a lock taken there would stay taken.
 
 use super::{Plan, Progress, Spawner};
+use hotcell_linux::epoll::Epoll;
 use hotcell_linux::process::{self, raw};
 use hotcell_protocol::{Exec, ExecFlags, Failure, RLimit, Resource, Step};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -111,8 +112,9 @@ fn a_child_that_runs_beside_us_waits_at_its_sync_point() {
     let exec = Exec { flags, ..shell(b"sh\0-c\0exit 5\0") };
     let plan = Plan::new(&exec, b"PATH=/usr/bin:/bin\0", vec![], None).unwrap();
     let mut waiting = spawner.start_beside(plan).unwrap();
+    let epoll = Epoll::new().unwrap();
     let next = |waiting: &mut super::Waiting| loop {
-        if let Some(progress) = waiting.advance() {
+        if let Some(progress) = waiting.advance(&epoll) {
             break progress;
         }
         std::thread::yield_now();

@@ -126,7 +126,11 @@ pub struct Attached {
 
 #[derive(Debug)]
 enum Inside {
-    Bind { directory: bool },
+    /// The mount itself: paths lead through directories that programs may have moved.
+    Bind {
+        directory: bool,
+        mount: OwnedFd,
+    },
     Link(Vec<u8>),
     Tmpfs,
 }
@@ -168,7 +172,7 @@ pub fn attach(
                     tree.make_file(&mount.target).map_err(failed(Step::MakeFile))?
                 };
                 mount_api::move_mount(bind.as_fd(), target.as_fd()).map_err(failed(Step::AttachMount))?;
-                attached.remember(&mount.target, Inside::Bind { directory });
+                attached.remember(&mount.target, Inside::Bind { directory, mount: bind });
             }
             (MountKind::Bind { .. }, Source::Link(link)) => {
                 tree.make_symlink(&link, &mount.target).map_err(failed(Step::MakeSymlink))?;
@@ -216,43 +220,51 @@ impl Attached {
             let path = path.to_vec();
             move |error: io::Error| Failure::new(Step::ResetMount, errno(&error)).of(&path)
         };
-        let mut binds = Vec::with_capacity(self.inside.len());
-        for (path, what) in &self.inside {
+        // What is inside of a tmpfs goes with it, so bind mounts are copied first. From the last to the first: what lies in another bind
+        // mount is taken off before that is copied, or the copy would bring it along.
+        let mut binds: Vec<Option<OwnedFd>> = Vec::with_capacity(self.inside.len());
+        for (path, what) in self.inside.iter().rev() {
             binds.push(match what {
-                Inside::Bind { .. } => {
-                    let bind = tree.handle(path).map_err(failed(path))?;
-                    Some(mount_api::clone_tree(Some(bind.as_fd()), c"", true, false).map_err(failed(path))?)
+                Inside::Bind { mount, .. } => {
+                    let copy = mount_api::clone_tree(Some(mount.as_fd()), c"", true, false).map_err(failed(path))?;
+                    // A file, or a directory that even we may not enter, stays; it comes back on top of itself.
+                    let _ = detach(mount.as_fd());
+                    Some(copy)
                 }
-                Inside::Link(_) | Inside::Tmpfs => None,
+                Inside::Tmpfs => {
+                    if let Some(tmpfs) = self.tmpfs.iter().find(|tmpfs| tmpfs.path == *path) {
+                        detach(tmpfs.mount.as_fd()).map_err(failed(path))?;
+                    }
+                    None
+                }
+                Inside::Link(_) => None,
             });
         }
+        binds.reverse();
         let mut old = Vec::with_capacity(self.tmpfs.len());
-        let inside = &self.inside;
         for tmpfs in &mut self.tmpfs {
-            if inside.iter().any(|(path, what)| matches!(what, Inside::Tmpfs) && *path == tmpfs.path) {
+            let is_inside = |(path, what): &(Vec<u8>, Inside)| matches!(what, Inside::Tmpfs) && *path == tmpfs.path;
+            if self.inside.iter().any(is_inside) {
                 continue;
             }
             detach(tmpfs.mount.as_fd()).map_err(failed(&tmpfs.path))?;
             old.push(tmpfs.renew().map_err(failed(&tmpfs.path))?);
         }
-        // Then what went with them, in the order in which it came.
-        for (index, ((path, what), bind)) in inside.iter().zip(binds).enumerate() {
-            match (what, bind) {
-                (Inside::Bind { directory }, Some(bind)) => {
-                    let target = if *directory { tree.make_directory(path) } else { tree.make_file(path) };
-                    let attach = |target: OwnedFd| mount_api::move_mount(bind.as_fd(), target.as_fd());
-                    target.and_then(attach).map_err(failed(path))?;
-                    // The copy has brought along what was mounted on the original later; that has its own turn.
-                    for (later, _) in inside.iter().skip(index + 1).rev().filter(|(later, _)| is_inside(later, path)) {
-                        let Ok(mount) = tree.handle(later) else { continue };
-                        // not a mount but a link, or a directory that a program put there
-                        let _ = detach(mount.as_fd());
-                    }
+        // Then what went with them, in the order in which it came. No link is followed on the way: one that stands there now is a
+        // program's.
+        for ((path, what), copy) in self.inside.iter_mut().zip(binds) {
+            match (what, copy) {
+                (Inside::Bind { directory, mount }, Some(copy)) => {
+                    let target = if *directory { tree.make_real_directory(path) } else { tree.make_real_file(path) };
+                    target
+                        .and_then(|target| mount_api::move_mount(copy.as_fd(), target.as_fd()))
+                        .map_err(failed(path))?;
+                    *mount = copy;
                 }
                 (Inside::Link(target), _) => tree.make_symlink(target, path).or_else(exists).map_err(failed(path))?,
                 (Inside::Tmpfs, _) => {
                     let Some(tmpfs) = self.tmpfs.iter_mut().find(|tmpfs| tmpfs.path == *path) else { continue };
-                    tmpfs.target = tree.make_directory(path).map_err(failed(path))?;
+                    tmpfs.target = tree.make_real_directory(path).map_err(failed(path))?;
                     old.push(tmpfs.renew().map_err(failed(path))?);
                 }
                 (Inside::Bind { .. }, None) => {}

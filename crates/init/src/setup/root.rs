@@ -86,6 +86,22 @@ impl Tree {
         file::openat(parent.as_fd(), &name, libc::O_PATH | libc::O_NOFOLLOW, 0)
     }
 
+    /// As [`Tree::make_directory`], refusing a path with a symbolic link in it.
+    pub fn make_real_directory(&self, path: &[u8]) -> io::Result<OwnedFd> {
+        drop(self.make_directory(path)?);
+        self.real_handle(path)
+    }
+
+    /// As [`Tree::make_file`], refusing a path with a symbolic link in it.
+    pub fn make_real_file(&self, path: &[u8]) -> io::Result<OwnedFd> {
+        drop(self.make_file(path)?);
+        self.real_handle(path)
+    }
+
+    fn real_handle(&self, path: &[u8]) -> io::Result<OwnedFd> {
+        openat2(self.root(), &terminated(path)?, libc::O_PATH, 0, resolve::IN_ROOT | resolve::NO_SYMLINKS)
+    }
+
     /// A symbolic link, made with its parents.
     pub fn make_symlink(&self, target: &[u8], path: &[u8]) -> io::Result<()> {
         let (parent, name) = split(path);
