@@ -121,6 +121,22 @@ test('mounts keep their bounds, owners and modes', async (t) => {
   t.is((await master.run('ls', ['-A', '/cache'])).stdout, '')
 })
 
+test('a mount inside of a tmpfs is itself again, whatever a program put in its way', async (t) => {
+  const source = mkdtempSync(join(tmpdir(), 'hotcell-reset-'))
+  t.teardown(() => rmSync(source, { recursive: true }))
+  chmodSync(source, 0o755)
+  writeFileSync(join(source, 'f'), 'trusted')
+  chmodSync(join(source, 'f'), 0o644)
+  const master = await createMaster(t, { mounts: [...defaultMounts(), { source, target: '/w/data/in' }] })
+  const script =
+    'mkdir -p /w/data/in; mv /w/data /w/moved; mkdir -p /w/data/in; echo evil > /w/data/in/f; cat /w/data/in/f'
+  // The parent may be the container's own, and then it stays where it is.
+  await master.run('/bin/sh', ['-c', script])
+  await master.reset()
+  const after = await master.run('/bin/sh', ['-c', 'cat /w/data/in/f; touch /w/data/in/x && echo writable; ls /w'])
+  t.is(after.stdout, 'trusteddata\n')
+})
+
 test('binds, links and other tmpfs inside of a tmpfs survive', async (t) => {
   const source = mkdtempSync(join(tmpdir(), 'hotcell-reset-'))
   t.teardown(() => rmSync(source, { recursive: true }))
