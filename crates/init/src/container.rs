@@ -496,7 +496,6 @@ impl Container {
                 let is_frozen = rounds >= sweep::GENTLE_ROUNDS;
                 let is_stranger = |tag: &Tag| !live.iter().any(|(_, known)| *known == tag);
                 sweep::kill_if(proc, is_frozen, is_stranger)
-                    + sweep::kill_untagged(proc.as_fd(), orphans.as_deref().unwrap_or_default(), is_frozen)
             }
         };
         for run in self.runs.iter_mut().filter(|run| run.end.is_some()) {

@@ -45,18 +45,6 @@ pub fn orphans(proc: BorrowedFd<'_>, is_main: impl Fn(i32) -> bool) -> Option<Ve
     Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).filter(|pid| !is_main(*pid)).collect())
 }
 
-/// Kills those of the orphans that have no tag: they have ended, or hide (a program that may be executed but not read is not even ours to
-/// look at). Says how many there were, for what has just ended may have forked before; when everybody was stopped at the last look
-/// it has not.
-pub fn kill_untagged(proc: BorrowedFd<'_>, orphans: &[i32], were_stopped: bool) -> usize {
-    let mut count = 0;
-    for pid in orphans.iter().filter(|pid| tag(proc, **pid).is_none()) {
-        count += 1;
-        let _ = process::kill(*pid, libc::SIGKILL);
-    }
-    if were_stopped { 0 } else { count }
-}
-
 /// Kills every process that this holds for, by its tag; says how many there were. With `freeze` nobody runs meanwhile.
 pub fn kill_if(proc: &impl AsFd, freeze: bool, condemned: impl Fn(&Tag) -> bool) -> usize {
     if freeze {
