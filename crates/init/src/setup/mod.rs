@@ -129,8 +129,11 @@ fn build(setup: &Setup, gate: OwnedFd, user_namespace: bool) -> Result<Built, Fa
 fn await_ids(gate: OwnedFd) -> Result<Ids, Failure> {
     let mut bytes = [0; Ids::SIZE];
     let mut gate = fs::File::from(gate);
-    // An early end means that the launcher gave up on us, and is about to kill us.
-    gate.read_exact(&mut bytes).map_err(|error| Failure::new(Step::AwaitIdMap, errno(&error)))?;
+    match gate.read_exact(&mut bytes) {
+        // The launcher gave up on us, and says why itself; or it is dead, and the host knows.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => std::process::exit(1),
+        other => other.map_err(|error| Failure::new(Step::AwaitIdMap, errno(&error)))?,
+    }
     Ok(Ids::from_bytes(bytes))
 }
 
