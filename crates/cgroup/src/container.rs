@@ -8,12 +8,13 @@ use crate::kill;
 use crate::name;
 use crate::parent;
 use crate::stale;
+use crate::tree::Tree;
 use crate::v1::{Part, V1};
 use crate::v2::V2;
 use nix::libc;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::fchown;
+use std::os::unix::fs::{PermissionsExt, fchown};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,8 +27,9 @@ pub struct Container(Arc<Inner>);
 pub(crate) struct Inner {
     parent: Arc<parent::Inner>,
     name: String,
-    /// One a tree of the parent, in its order.
-    directories: Vec<Arc<Directory>>,
+    /// One a tree of the parent, in its order. On v1 they are made with the first run group: a container whose runs have no limits
+    /// needs none.
+    directories: Mutex<Vec<Option<Arc<Directory>>>>,
     /// v2: where pid 1 lives.
     init: Option<Arc<Directory>>,
     next: AtomicU64,
@@ -38,16 +40,15 @@ impl Container {
     pub(crate) fn make(parent: Arc<parent::Inner>, name: String) -> Result<Self, Error> {
         let mut inner = Inner {
             name,
-            directories: Vec::with_capacity(parent.trees.len()),
+            directories: Mutex::new(vec![None; parent.trees.len()]),
             parent: Arc::clone(&parent),
             init: None,
             next: AtomicU64::new(0),
             granted: Mutex::default(),
         };
-        for tree in &parent.trees {
-            let directory = tree.make_container(&inner.name)?;
-            inner.directories.push(Arc::clone(&directory));
+        for (index, tree) in parent.trees.iter().enumerate() {
             if tree.version == Version::V2 {
+                let directory = inner.directory(index, tree)?;
                 inner.init = Some(tree.make_leaf(&directory, name::INIT)?);
             }
         }
@@ -63,9 +64,9 @@ impl Container {
     /// cgroup.procs of the group and of the closest cgroup above both, by its *file system* user id. Without effect on v1.
     pub fn grant(&self, uid: u32, gid: u32) -> Result<(), Error> {
         *self.0.granted.lock().unwrap_or_else(PoisonError::into_inner) = Some((uid, gid));
-        for (tree, directory) in self.0.parent.trees.iter().zip(&self.0.directories) {
+        for (tree, directory) in self.0.made() {
             if tree.version == Version::V2 {
-                grant(directory, (uid, gid))?;
+                grant(&directory, (uid, gid))?;
                 for run in directory.names(name::is_run) {
                     grant(&directory.enter(&run)?, (uid, gid))?;
                 }
@@ -81,8 +82,9 @@ impl Container {
         let (mut parts, mut v2) = (Vec::new(), None);
         // Made so far are removed if one fails: by name.
         let made = Made { container: Arc::clone(&self.0), name };
-        for (tree, container) in self.0.parent.trees.iter().zip(&self.0.directories) {
-            let directory = tree.make_leaf(container, &made.name)?;
+        for (index, tree) in self.0.parent.trees.iter().enumerate() {
+            let container = self.0.directory(index, tree)?;
+            let directory = tree.make_leaf(&container, &made.name)?;
             match tree.version {
                 Version::V1 => parts.push(Part { controllers: tree.controllers, directory }),
                 Version::V2 => {
@@ -100,11 +102,11 @@ impl Container {
     /// Kills every process in its cgroups: on v2 its pid 1 too; on v1 what is in the run groups, and with a thread of it pid 1.
     pub fn kill(&self, within: Duration) -> Result<(), Error> {
         let deadline = Instant::now() + within;
-        for (tree, directory) in self.0.parent.trees.iter().zip(&self.0.directories) {
+        for (tree, directory) in self.0.made() {
             let left = deadline.saturating_duration_since(Instant::now());
             stale::kill_container(&tree.directory, &self.0.name, tree.version, left);
             if tree.version == Version::V2 {
-                kill::wait_empty_v2(directory, left)?;
+                kill::wait_empty_v2(&directory, left)?;
             }
         }
         Ok(())
@@ -114,7 +116,7 @@ impl Container {
     pub fn destroy(self, within: Duration) -> Result<(), Error> {
         let deadline = Instant::now() + within;
         self.kill(within)?;
-        for tree in &self.0.parent.trees {
+        for (tree, _) in self.0.made() {
             // On v1 a cgroup is busy for some microseconds after its last process is waited for.
             while !stale::remove_container(&tree.directory, &self.0.name) {
                 if Instant::now() >= deadline {
@@ -127,12 +129,30 @@ impl Container {
     }
 }
 
+impl Inner {
+    /// Its directory in a tree, made if there is none yet.
+    fn directory(&self, index: usize, tree: &Tree) -> Result<Arc<Directory>, Error> {
+        let mut directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(place) = directories.get_mut(index) else { return tree.make_container(&self.name) };
+        if let Some(directory) = place {
+            return Ok(Arc::clone(directory));
+        }
+        Ok(Arc::clone(place.insert(tree.make_container(&self.name)?)))
+    }
+
+    /// The trees that it has a directory in.
+    fn made(&self) -> Vec<(&Tree, Arc<Directory>)> {
+        let directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.parent.trees.iter().zip(directories).filter_map(|(tree, made)| Some((tree, made?))).collect()
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         let mut gone = true;
-        for (tree, directory) in self.parent.trees.iter().zip(&self.directories) {
+        for (tree, directory) in self.made() {
             if tree.version == Version::V2 {
-                let _ = kill::kill_v2(directory);
+                let _ = kill::kill_v2(&directory);
             }
             gone &= stale::remove_container(&tree.directory, &self.name);
         }
@@ -151,14 +171,19 @@ pub(crate) struct Made {
 
 impl Drop for Made {
     fn drop(&mut self) {
-        for directory in &self.container.directories {
+        for (_, directory) in self.container.made() {
             let _ = directory.remove(&self.name);
         }
     }
 }
 
+/// Without the right to give files away (a user with subordinate ids) everybody may write to it. That lets nobody in: moving a
+/// process takes the right to write to cgroup.procs of a cgroup above both as well, which only this container's share.
 fn grant(directory: &Directory, (uid, gid): (u32, u32)) -> Result<(), Error> {
     let file = File::from(directory.open_file("cgroup.procs", libc::O_RDONLY)?);
-    let path = || directory.path().join("cgroup.procs");
-    fchown(&file, Some(uid), Some(gid)).map_err(|error| Error::Grant { path: path(), errno: errno(&error) })
+    let granted = match fchown(&file, Some(uid), Some(gid)) {
+        Err(error) if errno(&error) == libc::EPERM => file.set_permissions(Permissions::from_mode(0o666)),
+        other => other,
+    };
+    granted.map_err(|error| Error::Grant { path: directory.path().join("cgroup.procs"), errno: errno(&error) })
 }

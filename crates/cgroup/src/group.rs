@@ -8,7 +8,7 @@ use crate::limits::Limits;
 use crate::usage::{CpuTime, Oom, OomCounts, Usage};
 use crate::v1::V1;
 use crate::v2::V2;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// How much memory may still be in a group for the next run to be limited and counted exactly: what the kernel keeps by the CPU
@@ -32,6 +32,26 @@ pub struct Entrance<'a> {
     pub v2: Option<BorrowedFd<'a>>,
     /// For the thread that will clone: it writes `0` to each, once, and so do its children get there.
     pub v1: Vec<BorrowedFd<'a>>,
+}
+
+/// Open files of a group, by which somebody without a cgroup file system can look after a run.
+#[derive(Debug)]
+pub struct Instruments {
+    /// CPU time of everybody who was ever in it.
+    pub cpu: Option<(OwnedFd, CpuCounter)>,
+    /// `cgroup.kill`, open for writing. See [`Reuse::Killed`].
+    pub kill: Option<OwnedFd>,
+    /// `memory.oom_control` of v1, with a line `oom_kill N`: there the OOM killer ends one process, and somebody has to end the rest.
+    pub oom_kills: Option<OwnedFd>,
+}
+
+/// How a counter of CPU time is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CpuCounter {
+    /// `cpuacct.usage`: nanoseconds.
+    Nanoseconds,
+    /// `cpu.stat`: a line `usage_usec N`.
+    Stat,
 }
 
 /// Whether a group is as good as new.
@@ -81,6 +101,26 @@ impl Group {
     pub fn entrance(&self) -> Entrance<'_> {
         let v1 = self.v1.iter().flat_map(V1::tasks).collect();
         Entrance { v2: self.v2.as_ref().map(V2::entrance), v1 }
+    }
+
+    /// What init needs in order to look after a run: opened anew, for it alone.
+    pub fn instruments(&self) -> Result<Instruments, Error> {
+        let v1 = self.v1.as_ref();
+        let cpu = match (&self.v2, v1) {
+            (Some(v2), _) => Some((v2.open_cpu_counter()?, CpuCounter::Stat)),
+            (None, Some(v1)) => v1.open_cpu_counter()?.map(|file| (file, CpuCounter::Nanoseconds)),
+            (None, None) => None,
+        };
+        let kill = self.v2.as_ref().map_or(Ok(None), V2::open_kill)?;
+        // On v2 an OOM kill takes the whole group.
+        let memory_on_v2 = self.v2.as_ref().is_some_and(|v2| v2.controllers().has(Controller::Memory));
+        let oom_kills = if memory_on_v2 { None } else { v1.map_or(Ok(None), V1::open_oom_control)? };
+        Ok(Instruments { cpu, kill, oom_kills })
+    }
+
+    /// What the counters said at [`Self::begin`]: microseconds of CPU time, and processes that the OOM killer had ended.
+    pub fn start_counts(&self) -> (u64, u64) {
+        (self.start.cpu.total_us, self.start.oom.kills)
     }
 
     /// v1: the process one thread of which entered to clone programs. It is never killed, and is not one of the processes of a run.

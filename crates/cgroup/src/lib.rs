@@ -139,7 +139,7 @@ pub use container::Container;
 pub use controller::{Controller, Controllers};
 pub use detect::{Detection, detect};
 pub use error::Error;
-pub use group::{Entrance, Group, Reuse};
+pub use group::{CpuCounter, Entrance, Group, Instruments, Reuse};
 pub use limits::{CpuQuota, CpuSet, Limits};
 pub use parent::{Options, Parent};
 pub use stale::Swept;

@@ -103,6 +103,20 @@ impl V1 {
         self.resident = pid;
     }
 
+    /// `cpuacct.usage`, if that is counted here.
+    pub fn open_cpu_counter(&self) -> Result<Option<OwnedFd>, Error> {
+        self.open(Controller::CpuAcct, "cpuacct.usage")
+    }
+
+    /// `memory.oom_control`, if memory is limited here.
+    pub fn open_oom_control(&self) -> Result<Option<OwnedFd>, Error> {
+        self.open(Controller::Memory, "memory.oom_control")
+    }
+
+    fn open(&self, controller: Controller, name: &str) -> Result<Option<OwnedFd>, Error> {
+        self.directory(controller).map(|directory| directory.open_file(name, libc::O_RDONLY)).transpose()
+    }
+
     fn directory(&self, controller: Controller) -> Option<&Directory> {
         self.parts.iter().find(|part| part.controllers.has(controller)).map(|part| &*part.directory)
     }

@@ -10,7 +10,7 @@ use crate::kill;
 use crate::limits::{CpuQuota, CpuSet};
 use crate::usage::{CpuTime, OomCounts, cpu_stat, keyed};
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +79,19 @@ impl V2 {
     /// For `CLONE_INTO_CGROUP`.
     pub fn entrance(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
+    }
+
+    /// `cpu.stat`.
+    pub fn open_cpu_counter(&self) -> Result<OwnedFd, Error> {
+        self.directory.open_file("cpu.stat", nix::libc::O_RDONLY)
+    }
+
+    /// `cgroup.kill`, since Linux 5.14.
+    pub fn open_kill(&self) -> Result<Option<OwnedFd>, Error> {
+        match self.directory.open_file("cgroup.kill", nix::libc::O_WRONLY) {
+            Err(Error::Open { errno: nix::libc::ENOENT, .. }) => Ok(None),
+            other => other.map(Some),
+        }
     }
 
     fn has(&self, controller: Controller) -> bool {

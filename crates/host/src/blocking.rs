@@ -1,10 +1,12 @@
 //! The same, for threads that may wait: each call returns its result.
 
+use crate::cgroups::CgroupChoice;
 use crate::error::Error;
 use crate::event::{Collected, Event, RequestId, Sink};
 use crate::lock;
 use crate::master::{Master, Program};
-use hotcell_protocol::{Outcome, Setup};
+use crate::outcome::Outcome;
+use hotcell_protocol::Setup;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
@@ -76,11 +78,16 @@ pub struct Container {
 }
 
 impl Container {
-    /// Creates a container.
+    /// Creates a container, with cgroups where they can be had.
     pub fn create(setup: &Setup) -> Result<Self, Error> {
+        Self::create_in(setup, &CgroupChoice::Preferred)
+    }
+
+    /// The same, with a choice of cgroups.
+    pub fn create_in(setup: &Setup, cgroup: &CgroupChoice) -> Result<Self, Error> {
         let mailbox = Mailbox::new();
         let sink: Arc<dyn Sink> = mailbox.clone();
-        let master = Master::create(setup.clone(), &sink)?;
+        let master = Master::create_in(setup.clone(), cgroup, false, &sink)?;
         match mailbox.wait(master.id()) {
             Event::Created { pid } => Ok(Self { master, mailbox, sink, pid }),
             event => Err(failure(event)),

@@ -11,6 +11,7 @@
 //! Once init's pidfd is readable every process of the container is dead: the kernel lets a pid 1 end only after all others.
 //! Then, and only then, what is still in flight fails and [`Event::Closed`] is delivered.
 
+use crate::cgroups::{Groups, Job, hand_over};
 use crate::error::{Error, Violation};
 use crate::event::{Batch, Event, RequestId, Sink};
 use crate::lock;
@@ -18,7 +19,7 @@ use crate::outgoing::{self, Outgoing};
 use crate::pending::{Deadline, Kind, Pending};
 use crate::reactor::{PROCESS, Reactor, SOCKET, Scratch, Source, borrow};
 use hotcell_linux::pidfd;
-use hotcell_protocol::Failure;
+use hotcell_protocol::{Cloned, Failure};
 use nix::libc;
 use nix::sys::epoll::EpollFlags;
 use std::collections::{HashMap, VecDeque};
@@ -41,6 +42,10 @@ pub(crate) struct Connection {
     closed_id: RequestId,
     closed_sink: Arc<dyn Sink>,
     pub(crate) reactor: &'static Reactor,
+    /// Where runs with limits are born, if it has cgroups.
+    pub(crate) groups: Option<Groups>,
+    /// Whether one of these is to be ready before the first run asks for it.
+    prepare: bool,
     pub(crate) state: Mutex<State>,
 }
 
@@ -91,6 +96,7 @@ impl Connection {
         ids: (RequestId, RequestId),
         sink: Arc<dyn Sink>,
         deadline: Deadline,
+        (groups, prepare): (Option<Groups>, bool),
     ) -> Result<Arc<Self>, Error> {
         let reactor = Reactor::get()?;
         let (key, closed_id) = ids;
@@ -105,6 +111,8 @@ impl Connection {
             closed_id,
             closed_sink: sink,
             reactor,
+            groups,
+            prepare,
             state: Mutex::new(State {
                 phase: Phase::Launching,
                 cause: None,
@@ -174,7 +182,7 @@ impl Connection {
     }
 
     /// The launcher has cloned init.
-    pub(crate) fn launched(&self, pid: u32, pidfd: OwnedFd, batch: &mut Batch) {
+    pub(crate) fn launched(self: &Arc<Self>, cloned: Cloned, pidfd: OwnedFd, batch: &mut Batch) {
         let pidfd = Arc::new(pidfd);
         let ending = {
             let mut state = lock(&self.state);
@@ -184,7 +192,7 @@ impl Connection {
                 return;
             }
             state.init = Some(Arc::clone(&pidfd));
-            state.pid = Some(pid);
+            state.pid = Some(cloned.pid);
             state.phase == Phase::Ending
         };
         if ending {
@@ -194,11 +202,16 @@ impl Connection {
             let _ = pidfd::send_signal(borrow(&pidfd), libc::SIGKILL);
             return self.not_launched(error, batch);
         }
+        if let Some(groups) = &self.groups
+            && let Err(error) = groups.set_init(cloned.pid, cloned.init)
+        {
+            return self.end(Some(Cause::NotCreated(error)));
+        }
         self.open_if_complete(batch);
     }
 
     /// Delivers `Created` once both the launcher and init have spoken.
-    pub(crate) fn open_if_complete(&self, batch: &mut Batch) {
+    pub(crate) fn open_if_complete(self: &Arc<Self>, batch: &mut Batch) {
         let (pending, pid) = {
             let mut state = lock(&self.state);
             let greeted =
@@ -211,6 +224,9 @@ impl Connection {
             (pending, pid)
         };
         batch.deliver(pending.sink, pending.id, Event::Created { pid });
+        if self.prepare && self.groups.is_some() {
+            hand_over(Job::Prepare(Arc::downgrade(self)));
+        }
     }
 
     /// The socket can be read or written.
@@ -310,12 +326,23 @@ impl Connection {
         }
         let mut in_flight: Vec<_> = in_flight.into_values().collect();
         in_flight.sort_by_key(|pending| pending.id);
+        let mut leased = Vec::new();
         for pending in in_flight {
             let error = Cause::of(cause.as_ref(), &pending);
-            if let Kind::Run { collector: Some(collector), .. } = &pending.kind {
-                collector.close();
+            match pending.kind {
+                Kind::Run { collector, lease, .. } => {
+                    if let Some(collector) = collector {
+                        collector.close();
+                    }
+                    leased.extend(lease.map(|lease| lease.numbered));
+                }
+                Kind::RemoveGroup { group } => leased.push(group),
+                _ => {}
             }
             batch.deliver(pending.sink, pending.id, Event::Failed(error));
+        }
+        if let Some(groups) = &self.groups {
+            groups.end(leased);
         }
         batch.deliver(Arc::clone(&self.closed_sink), self.closed_id, Event::Closed { requested });
         self.reactor.remove(self.key);

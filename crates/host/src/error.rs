@@ -1,5 +1,6 @@
 //! Why something could not be done, as data: the number stays the kernel's, the words are for whoever has no better ones.
 
+use hotcell_cgroup::Controller;
 use hotcell_protocol::{DecodeError, Failure};
 use std::fmt;
 use std::io;
@@ -57,6 +58,24 @@ pub enum Error {
         /// errno(3).
         errno: i32,
     },
+    /// Make, or set a limit in, a cgroup.
+    MakeCgroup(hotcell_cgroup::Error),
+    /// Hold a limit: there is no cgroup controller for it, and nothing else could.
+    HoldLimit {
+        /// As it is called in `Limits`.
+        limit: &'static str,
+        /// What it takes.
+        controller: Controller,
+    },
+    /// Limit a run to CPUs that this process may not use itself.
+    UseCpus {
+        /// As a list of ranges.
+        wanted: String,
+        /// Those that there are.
+        available: String,
+    },
+    /// Limit a run in a container that is still being created.
+    UseEarly,
     /// Use a container that was destroyed.
     UseDestroyed,
     /// Keep the container: its init ended without being asked to.
@@ -130,6 +149,7 @@ impl Error {
             | Self::MakePipe { errno }
             | Self::OpenNull { errno }
             | Self::SendRequest { errno } => Some(*errno),
+            Self::MakeCgroup(error) => error.errno(),
             _ => None,
         }
     }
@@ -165,6 +185,10 @@ impl Error {
             Self::MakePipe { .. } => "make a pipe to the program",
             Self::OpenNull { .. } => "open /dev/null",
             Self::SendRequest { .. } => "send the request",
+            Self::MakeCgroup(_) => "limit the run",
+            Self::HoldLimit { .. } => "hold the limit",
+            Self::UseCpus { .. } => "limit the run to these CPUs",
+            Self::UseEarly => "limit a run in a container that is still being created",
             Self::UseDestroyed => "use the container: it was destroyed",
             Self::KeepContainer => "go on: the container was lost",
             Self::TrustReply(_) => "trust the container, which was killed",
@@ -175,8 +199,15 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::MakeCgroup(error) = self {
+            return write!(f, "{error}");
+        }
         write!(f, "cannot {}", self.doing())?;
         match self {
+            Self::HoldLimit { limit, controller } => {
+                write!(f, " limits.{limit}: there is no cgroup controller {controller} to be had here")?;
+            }
+            Self::UseCpus { wanted, available } => write!(f, ": limits.cpuSet is {wanted}, and there are {available}")?,
             Self::Perform(failure) if !failure.subject.is_empty() => {
                 write!(f, " ({})", failure.subject.escape_ascii())?;
             }
@@ -210,6 +241,8 @@ impl fmt::Display for Error {
                 "; too many descriptors are under way: raise the limit on open files (ulimit -n), or have fewer runs at once"
             }
             Self::KeepLauncher => "; create it again, a new launcher is started then",
+            Self::HoldLimit { .. } => "; probe() tells why, and how to get it",
+            Self::UseEarly => "; wait until it is there",
             Self::UseDestroyed | Self::KeepContainer => "; create another one",
             _ => "",
         })

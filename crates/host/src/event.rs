@@ -1,7 +1,7 @@
 //! What becomes of requests, and who is told.
 
 use crate::error::Error;
-use hotcell_protocol::{Outcome, Usage, Verdict};
+use crate::outcome::Outcome;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,12 +81,10 @@ pub enum Event {
 /// The result of a run whose output was collected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Collected {
-    /// What became of the main process.
-    pub verdict: Verdict,
+    /// How it ended, and what it used.
+    pub outcome: Outcome,
     /// The stream that went over the limit, for which the run was killed.
     pub breach: Option<Stream>,
-    /// What the run used.
-    pub usage: Usage,
     /// What was written to descriptor 1, at most as much as the limit.
     pub stdout: Vec<u8>,
     /// What was written to descriptor 2, at most as much as the limit.
@@ -132,6 +130,20 @@ impl Batch {
         for sink in self.sinks.drain(..) {
             sink.flush();
         }
+    }
+}
+
+/// Who is told of requests that nobody made but this library itself.
+pub(crate) struct Nobody;
+
+impl Sink for Nobody {
+    fn deliver(&self, _: RequestId, _: Event) {}
+}
+
+impl Nobody {
+    /// Shared by all.
+    pub(crate) fn sink() -> Arc<dyn Sink> {
+        Arc::new(Self)
     }
 }
 

@@ -12,7 +12,7 @@ use hotcell_linux::pidfd;
 use hotcell_linux::seqpacket::{self, Wait};
 use hotcell_protocol::codec::{PACKET_MAX, TAG_MEMFD};
 use hotcell_protocol::{
-    DecodeError, Failure, Opened, Outcome, Reply, ReplyBody, Request, Step, Usage, VERSION, Verdict, encode,
+    Cloned, DecodeError, Failure, Identity, Opened, Outcome, Reply, ReplyBody, Request, Step, Usage, VERSION, Verdict, encode,
 };
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -35,10 +35,11 @@ fn silent() -> Fake {
     let (ours, socket) = seqpacket::pair().unwrap();
     seqpacket::enable_credentials(ours.as_fd()).unwrap();
     let ids = (RequestId::next(), RequestId::next());
-    let connection = Connection::open(ours, ids, sink.clone(), Deadline::after(30, "test")).unwrap();
+    let connection = Connection::open(ours, ids, sink.clone(), Deadline::after(30, "test"), (None, false)).unwrap();
     let process = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
     let descriptor = pidfd::open(process.id() as i32).unwrap();
-    connection.launched(process.id(), descriptor, &mut Batch::default());
+    let cloned = Cloned { pid: process.id(), init: Identity { uid: 1, gid: 1 } };
+    connection.launched(cloned, descriptor, &mut Batch::default());
     Fake { master: Master::of(connection), mailbox, sink, socket, process }
 }
 
@@ -105,7 +106,7 @@ impl Fake {
 }
 
 fn outcome(verdict: Verdict) -> ReplyBody {
-    ReplyBody::Ended(Outcome { verdict, usage: Usage::default() })
+    ReplyBody::Ended(Outcome { verdict, usage: Usage::default(), group_killed: false })
 }
 
 fn files<const N: usize>() -> ReplyBody {
@@ -124,7 +125,7 @@ fn honest_replies_are_believed() {
     assert!(matches!(fake.next(ping), Event::Done));
     assert!(matches!(fake.next(run), Event::SyncPoint { pid: told } if told == pid));
     assert!(matches!(fake.next(run), Event::Started { pid: told } if told == pid));
-    assert!(matches!(fake.next(run), Event::Ended(Outcome { verdict: Verdict::Exited(3), .. })));
+    assert!(matches!(fake.next(run), Event::Ended(crate::Outcome { verdict: Verdict::Exited(3), .. })));
     let (open, wire) = fake.open();
     fake.reply_with(wire, files::<1>(), &[&File::open("/etc/passwd").unwrap()], None);
     assert!(matches!(fake.next(open), Event::File { ticket: 0, .. }));

@@ -59,12 +59,19 @@ impl State {
 }
 
 /// Has a container made. `end` is init's end of its socket. What becomes of it is told to the connection.
-pub(crate) fn launch(connection: &Arc<Connection>, setup: Setup, end: OwnedFd) -> Result<(), Error> {
-    let message = Launch { id: connection.key().wire(), setup };
+/// `cgroup`: the directory (v2) that its init is to be born in.
+pub(crate) fn launch(
+    connection: &Arc<Connection>,
+    setup: Setup,
+    end: OwnedFd,
+    cgroup: Option<OwnedFd>,
+) -> Result<(), Error> {
+    let message = Launch { id: connection.key().wire(), setup, cgroup: cgroup.is_some() };
+    let fds: Vec<_> = std::iter::once(&end).chain(&cgroup).map(AsFd::as_fd).collect();
     // A launcher may have died unnoticed until the packet is refused, so there is a second attempt, with a new one.
     for _ in 0..2 {
         let launcher = Launcher::current()?;
-        if launcher.send(connection, &message, end.as_fd())? {
+        if launcher.send(connection, &message, &fds)? {
             return Ok(());
         }
         launcher.lose();
@@ -110,7 +117,7 @@ impl Launcher {
     }
 
     /// Sends a container's order. False: this launcher takes none any more, and does not know of it.
-    fn send(&self, connection: &Arc<Connection>, message: &Launch, end: BorrowedFd<'_>) -> Result<bool, Error> {
+    fn send(&self, connection: &Arc<Connection>, message: &Launch, own: &[BorrowedFd<'_>]) -> Result<bool, Error> {
         {
             let mut state = lock(&self.state);
             if state.lost {
@@ -119,12 +126,11 @@ impl Launcher {
             state.waiting.insert(message.id, Arc::clone(connection));
         }
         let result = outgoing::encoded(message, |packet, memfd| {
-            let with_memfd;
-            let only = [end];
-            let fds: &[BorrowedFd<'_>] = match memfd {
-                None => &only,
+            let with_memfd: Vec<_>;
+            let fds = match memfd {
+                None => own,
                 Some(memfd) => {
-                    with_memfd = [memfd, end];
+                    with_memfd = std::iter::once(memfd).chain(own.iter().copied()).collect();
                     &with_memfd
                 }
             };
@@ -192,9 +198,9 @@ impl Launcher {
         let connection = lock(&self.state).waiting.remove(&launched.id);
         let Some(connection) = connection else { return };
         match (launched.result, received.fds.into_iter().next()) {
-            (Ok(pid), Some(pidfd)) => {
+            (Ok(cloned), Some(pidfd)) => {
                 lock(&self.state).remember(&connection);
-                connection.launched(pid, pidfd, batch);
+                connection.launched(cloned, pidfd, batch);
             }
             (Err(failure), _) => connection.not_launched(Error::Perform(failure), batch),
             // Its init sees the end of its socket, and ends.

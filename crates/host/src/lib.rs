@@ -2,13 +2,14 @@
 //!
 //! # Theory of operation
 //!
-//! Three kinds of threads of this process take part:
+//! Few threads of this process take part:
 //!
 //! * **Callers**, any thread at all. A request is encoded into a buffer of the calling thread and written straight to the
 //!   container's socket. A call never waits: what the socket does not take is queued, and every outcome is an [`Event`].
 //! * **The reactor** (`reactor.rs`), one thread a process whatever the number of containers. It waits in `epoll_wait(2)` for replies,
 //!   for deaths (pidfds), for output of programs whose output is collected, for room in full sockets, and for deadlines; it
 //!   hands each event to the [`Sink`] that the request named, and tells each sink once a batch that the batch is over.
+//! * **The housekeeper** (`cgroups/`), one thread a process with cgroups, that makes and removes these when nobody waits for it.
 //! * Nobody else. There is no thread for a container and none for a run.
 //!
 //! Outside of this process there are the **launcher** (`launch.rs`), one small process that clones every container, so that
@@ -38,6 +39,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod blocking;
+mod cgroups;
 mod connection;
 mod error;
 mod event;
@@ -45,7 +47,9 @@ mod event;
 mod hostile;
 mod image;
 mod launch;
+mod limits;
 mod master;
+mod outcome;
 mod outgoing;
 mod pending;
 mod pipe;
@@ -56,10 +60,14 @@ mod request;
 mod run;
 mod setup;
 
+pub use cgroups::CgroupChoice;
 pub use error::{Error, Violation};
 pub use event::{Collected, Event, RequestId, Sink, Stream};
+pub use hotcell_cgroup as cgroup;
 pub use hotcell_protocol as protocol;
+pub use limits::Limits;
 pub use master::{Master, Pipes, Program, Spawned};
+pub use outcome::{Accounting, Outcome, Usage};
 pub use setup::default_setup;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,9 +1,11 @@
 //! The public face of a container.
 
+use crate::cgroups::{CgroupChoice, Groups, for_container};
 use crate::connection::Connection;
 use crate::error::{Error, errno};
 use crate::event::{Batch, Event, RequestId, Sink};
 use crate::launch::launch;
+use crate::limits::Limits;
 use crate::pending::{Deadline, Kind};
 use crate::pipe;
 use crate::run::Collector;
@@ -44,6 +46,8 @@ pub struct Program<'a> {
     pub cwd: Option<&'a [u8]>,
     /// Set in this order.
     pub rlimits: Vec<RLimit>,
+    /// Resource limits among them are set after `rlimits`.
+    pub limits: Limits,
     /// Deliver [`Event::SyncPoint`] before it is executed, and wait for [`Master::resume`] or [`Master::abort`].
     pub sync: bool,
     /// Deliver [`Event::Started`] once it is executed.
@@ -87,13 +91,23 @@ impl Master {
     ///
     /// The first container of a process starts its launcher, which takes a millisecond or two.
     pub fn create(setup: Setup, sink: &Arc<dyn Sink>) -> Result<Self, Error> {
+        Self::create_in(setup, &CgroupChoice::Preferred, false, sink)
+    }
+
+    /// The same, with a choice of cgroups that runs with limits are born in. With `prepare` one is ready when the first of them comes, a
+    /// moment after [`Event::Created`]; without, that run makes it.
+    pub fn create_in(setup: Setup, cgroup: &CgroupChoice, prepare: bool, sink: &Arc<dyn Sink>) -> Result<Self, Error> {
+        let always = matches!(cgroup, CgroupChoice::Required(_));
+        // Before the launcher is started, so that it is there too if this process has to move.
+        let groups = for_container(cgroup)?.map(|made| Groups::new(made, always));
+        let entrance = groups.as_ref().map_or(Ok(None), Groups::init_entrance)?;
         let make_socket = |error| Error::MakeSocket { errno: errno(&error) };
         let (socket, end) = seqpacket::pair().map_err(make_socket)?;
         seqpacket::enable_credentials(socket.as_fd()).map_err(make_socket)?;
         let ids = (RequestId::next(), RequestId::next());
         let deadline = Deadline::after(CREATE_SECONDS, "the creation of a container");
-        let connection = Connection::open(socket, ids, Arc::clone(sink), deadline)?;
-        if let Err(error) = launch(&connection, setup, end) {
+        let connection = Connection::open(socket, ids, Arc::clone(sink), deadline, (groups, prepare || always))?;
+        if let Err(error) = launch(&connection, setup, end, entrance) {
             connection.not_launched(error, &mut Batch::default());
         }
         Ok(Self { connection })
@@ -241,21 +255,45 @@ impl Master {
         collector: Option<Arc<Collector>>,
         sink: &Arc<dyn Sink>,
     ) {
-        let Program { args, env, cwd, rlimits, sync, report_start } = program;
+        let Program { args, env, cwd, mut rlimits, limits, sync, report_start } = program;
+        let fail = |error| {
+            if let Some(collector) = &collector {
+                collector.close();
+            }
+            Batch::default().deliver(Arc::clone(sink), id, Event::Failed(error));
+        };
         let count = fds.len() - executables;
         if count > PROGRAM_FDS_MAX {
             let failure = Failure::new(Step::DupDescriptor, libc::E2BIG).at(PROGRAM_FDS_MAX as u32);
-            return Batch::default().deliver(Arc::clone(sink), id, Event::Failed(Error::Perform(failure)));
+            return fail(Error::Perform(failure));
         }
+        let groups = self.connection.groups.as_ref();
+        let shares = limits.share(groups.map(|groups| groups.controllers), groups.is_some_and(|groups| groups.always));
+        let leased = shares.and_then(|shares| {
+            groups.map_or(Ok(()), |groups| groups.check_cpus(&limits))?;
+            let lease = shares.group.as_ref().map_or(Ok(None), |limits| self.connection.lease(limits))?;
+            Ok((shares, lease))
+        });
+        let (shares, lease) = match leased {
+            Ok(leased) => leased,
+            Err(error) => return fail(error),
+        };
+        let asked = rlimits.len() as u32;
+        let (more, names): (Vec<_>, Vec<_>) = shares.resources.into_iter().unzip();
+        rlimits.extend(more);
         let body = RequestBody::Execve(Exec {
             args,
             env: env.map(Bytes::new),
             cwd: cwd.map(Bytes::new),
             rlimits,
+            limits: shares.init,
+            group: lease.as_ref().map(|lease| lease.numbered.as_run_group()),
             fds: count as u32,
             flags: ExecFlags { execute_fd: executables > 0, sync, report_start },
         });
-        self.connection.request(id, Kind::Run { sync, report_start, collector }, None, sink, body, fds);
+        let (limits, resources) = (Box::new(limits), (asked, names));
+        let kind = Kind::Run { sync, report_start, collector, limits, lease, resources };
+        self.connection.request(id, kind, None, sink, body, fds);
     }
 
     /// Lets a run pass its sync point.

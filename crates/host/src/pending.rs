@@ -1,6 +1,8 @@
 //! What a container owes an answer to.
 
+use crate::cgroups::{Lease, Numbered};
 use crate::event::{RequestId, Sink};
+use crate::limits::Limits;
 use crate::run::Collector;
 use hotcell_protocol::ReplyBody;
 use std::sync::Arc;
@@ -43,6 +45,16 @@ pub(crate) enum Kind {
         /// Whether there is a ticket to it.
         replace: bool,
     },
+    /// `Done` or `Failed`: init was told of a run group.
+    AddGroup {
+        /// Its number.
+        group: u32,
+    },
+    /// `Done` or `Failed`: init was told to forget a run group.
+    RemoveGroup {
+        /// Removed with the answer.
+        group: Box<Numbered>,
+    },
     /// `Ended` or `Failed`, and before these once each of what was asked for.
     Run {
         /// A `SyncPoint` may come.
@@ -51,6 +63,12 @@ pub(crate) enum Kind {
         report_start: bool,
         /// Who collects the output.
         collector: Option<Arc<Collector>>,
+        /// What it is judged by.
+        limits: Box<Limits>,
+        /// The group that it is in.
+        lease: Option<Lease>,
+        /// How many resource limits it asked for, and what those behind them are called.
+        resources: (u32, Vec<&'static str>),
     },
 }
 
@@ -60,7 +78,7 @@ impl Kind {
         matches!(
             (self, body),
             (_, ReplyBody::Failed(_))
-                | (Self::Plain, ReplyBody::Done)
+                | (Self::Plain | Self::AddGroup { .. } | Self::RemoveGroup { .. }, ReplyBody::Done)
                 | (Self::Open { .. }, ReplyBody::Opened(_))
                 | (Self::Run { .. }, ReplyBody::Ended(_))
         )

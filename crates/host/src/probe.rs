@@ -5,6 +5,7 @@
 //! little else, and each answer keeps the kernel's errno.
 
 use crate::blocking::Container;
+use crate::cgroups::CgroupChoice;
 use crate::error::{Error, errno};
 use crate::setup::default_setup;
 use hotcell_linux::{landlock, openat2, pidfd};
@@ -154,7 +155,8 @@ fn bare_setup() -> Setup {
 }
 
 fn create(setup: &Setup) -> Result<(), Error> {
-    Container::create(setup).map(Container::destroy)
+    // It is about containers: cgroups of the host's are not made for a question.
+    Container::create_in(setup, &CgroupChoice::Off).map(Container::destroy)
 }
 
 fn numbered(result: &Result<(), Error>) -> Result<(), i32> {

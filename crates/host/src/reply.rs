@@ -4,10 +4,13 @@
 //! flight, and one that does not fit is a [`Violation`]: the container is killed, this process and all other containers go on. Bounds
 //! are [`PACKET_MAX`](hotcell_protocol::codec::PACKET_MAX) for a reply, one reply for a request, one descriptor for a file.
 
+use crate::cgroups::{Job, Lease, hand_over};
 use crate::connection::{CREATE, Connection};
 use crate::error::{Error, Violation};
 use crate::event::{Collected, Event};
+use crate::limits::Limits;
 use crate::lock;
+use crate::outcome::{self, Outcome};
 use crate::pending::{Kind, Pending};
 use crate::reactor::Scratch;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
@@ -119,7 +122,7 @@ fn pass(connection: &Connection, id: u32, body: &ReplyBody, pid: u32, scratch: &
 }
 
 /// Init's first packet, once.
-fn greet(connection: &Connection, id: u32, version: u32, scratch: &mut Scratch) -> Result<(), Violation> {
+fn greet(connection: &Arc<Connection>, id: u32, version: u32, scratch: &mut Scratch) -> Result<(), Violation> {
     {
         let mut state = lock(&connection.state);
         match state.in_flight.get_mut(&CREATE) {
@@ -136,7 +139,7 @@ fn greet(connection: &Connection, id: u32, version: u32, scratch: &mut Scratch) 
 
 /// The last reply to a request.
 fn end(
-    connection: &Connection,
+    connection: &Arc<Connection>,
     id: u32,
     body: ReplyBody,
     fds: Vec<OwnedFd>,
@@ -160,29 +163,88 @@ fn end(
         entry.remove()
     };
     let event = match (body, pending.kind) {
+        (body, Kind::AddGroup { group }) => {
+            if body != ReplyBody::Done
+                && let Some(group) = connection.groups.as_ref().and_then(|groups| groups.withdraw(group))
+            {
+                hand_over(Job::Remove(group));
+            }
+            Event::Done
+        }
+        (_, Kind::RemoveGroup { group }) => {
+            hand_over(Job::Remove(group));
+            Event::Done
+        }
         (ReplyBody::Done, _) => Event::Done,
         (ReplyBody::Opened(files), _) => match (files.into_iter().next(), fds.into_iter().next()) {
             (Some(Ok(opened)), Some(file)) => Event::File { file, ticket: opened.ticket },
             (Some(Err(failure)), _) => Event::Failed(Error::Perform(failure)),
             _ => return Err(Violation::DescriptorCount),
         },
-        (ReplyBody::Ended(outcome), Kind::Run { collector: Some(collector), .. }) => {
-            let (stdout, stderr, breach) = collector.finish(&mut scratch.buffer);
-            let (verdict, usage) = (outcome.verdict, outcome.usage);
-            Event::Collected(Box::new(Collected { verdict, breach, usage, stdout, stderr }))
+        (ReplyBody::Ended(reported), Kind::Run { collector, limits, lease, .. }) => {
+            let outcome = conclude(connection, &reported, &limits, lease);
+            match collector {
+                None => Event::Ended(outcome),
+                Some(collector) => {
+                    let (stdout, stderr, breach) = collector.finish(&mut scratch.buffer);
+                    // Of a run that was ended for another limit there may be more in the pipes than was to be kept.
+                    let breach = breach.filter(|_| !is_limit(outcome.verdict));
+                    Event::Collected(Box::new(Collected { outcome, breach, stdout, stderr }))
+                }
+            }
         }
-        (ReplyBody::Ended(outcome), _) => Event::Ended(outcome),
-        (ReplyBody::Failed(failure), kind) => {
-            if let Kind::Run { collector: Some(collector), .. } = kind {
+        (ReplyBody::Failed(failure), Kind::Run { collector, lease, resources, .. }) => {
+            if let Some(collector) = collector {
                 collector.close();
             }
-            Event::Failed(Error::Perform(failure))
+            if let Some(lease) = lease {
+                // Without a thread in it, or unknown to init, it is of no use.
+                let is_known = !matches!(failure.step, Step::EnterGroup | Step::Request);
+                let _ = end_lease(connection, lease, !is_known);
+            }
+            Event::Failed(Error::Perform(name_limit(failure, &resources)))
         }
+        (ReplyBody::Failed(failure), _) => Event::Failed(Error::Perform(failure)),
         // `ends_with` lets nothing else through.
-        (ReplyBody::Hello { .. } | ReplyBody::Started | ReplyBody::SyncPoint, _) => return Err(Violation::WrongKind),
+        (ReplyBody::Hello { .. } | ReplyBody::Started | ReplyBody::SyncPoint | ReplyBody::Ended(_), _) => {
+            return Err(Violation::WrongKind);
+        }
     };
     scratch.batch.deliver(pending.sink, pending.id, event);
     Ok(())
+}
+
+fn is_limit(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::CpuTimeLimit | Verdict::WallTimeLimit | Verdict::MemoryLimit)
+}
+
+/// The verdict; and the group is free for another run, or on its way out.
+fn conclude(
+    connection: &Arc<Connection>,
+    reported: &hotcell_protocol::Outcome,
+    limits: &Limits,
+    lease: Option<Lease>,
+) -> Outcome {
+    let counted = lease.and_then(|lease| end_lease(connection, lease, reported.group_killed));
+    outcome::conclude(reported, counted.as_ref(), limits)
+}
+
+fn end_lease(connection: &Arc<Connection>, mut lease: Lease, useless: bool) -> Option<hotcell_cgroup::Usage> {
+    let (usage, reusable) = lease.numbered.finish(useless);
+    match &connection.groups {
+        Some(groups) if reusable => groups.put(lease.numbered),
+        _ => connection.retire(lease.numbered),
+    }
+    usage
+}
+
+/// Resource limits behind those that were asked for as such come from `limits`.
+fn name_limit(failure: Failure, (asked, names): &(u32, Vec<&'static str>)) -> Failure {
+    let behind = failure.index.checked_sub(*asked).map(|index| index as usize);
+    match behind.and_then(|index| names.get(index)) {
+        Some(name) if failure.step == Step::SetRlimit => failure.of(format!("limits.{name}").as_bytes()),
+        _ => failure,
+    }
 }
 
 /// As many as the reply speaks of, each a regular file that can be read or written: anything else could make the reader wait

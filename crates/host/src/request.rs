@@ -1,8 +1,9 @@
 //! Requests, as any thread makes them: put among what is in flight, encoded, written to the socket. No call here waits.
 
+use crate::cgroups::{Job, Lease, Numbered, hand_over};
 use crate::connection::{Connection, Phase, State};
 use crate::error::{Error, errno};
-use crate::event::{Batch, Event, RequestId, Sink};
+use crate::event::{Batch, Event, Nobody, RequestId, Sink};
 use crate::lock;
 use crate::outgoing::{self, Outgoing};
 use crate::pending::{Deadline, Kind, Pending};
@@ -18,11 +19,13 @@ use std::sync::Arc;
 
 /// How long a run may take to end once it is cancelled, before init is killed with all else.
 const CANCEL_SECONDS: u64 = 5;
+/// How long init may take to put a thread into a group, or to end one.
+const GROUP_SECONDS: u64 = 30;
 
 impl Connection {
     /// Makes a request. Whatever goes wrong is delivered to `sink`.
     pub(crate) fn request(
-        &self,
+        self: &Arc<Self>,
         id: RequestId,
         kind: Kind,
         deadline: Option<Deadline>,
@@ -30,23 +33,91 @@ impl Connection {
         body: RequestBody<'_>,
         fds: &[BorrowedFd<'_>],
     ) {
-        let timed = deadline.is_some();
         let pending = Pending { id, sink: Arc::clone(sink), kind, deadline };
+        if let Err((pending, error)) = self.try_request(pending, body, fds) {
+            self.fail(pending, error);
+        }
+    }
+
+    /// The same, but for what goes wrong here, which is returned.
+    fn try_request(
+        &self,
+        pending: Pending,
+        body: RequestBody<'_>,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(), (Pending, Error)> {
+        let (id, timed) = (pending.id, pending.deadline.is_some());
         // Taken out of the guard's statement: a sink must not be called with the lock held.
         let enlisted = lock(&self.state).enlist(pending);
-        let sending = match enlisted {
-            Ok(sending) => sending,
-            Err((pending, error)) => return fail(pending, error),
-        };
+        let sending = enlisted?;
         if timed {
             self.reactor.tick_from_now();
         }
-        if let Err(error) = self.send(&sending, id, body, fds) {
-            let pending = lock(&self.state).in_flight.remove(&id.wire());
-            if let Some(pending) = pending {
-                fail(pending, error);
+        match self.send(&sending, id, body, fds) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                // Unless the reactor was faster: then it has failed already.
+                let pending = lock(&self.state).in_flight.remove(&id.wire());
+                pending.map_or(Ok(()), |pending| Err((pending, error)))
             }
         }
+    }
+
+    /// Fails a request that was not sent, from the thread that made it.
+    fn fail(self: &Arc<Self>, pending: Pending, error: Error) {
+        match pending.kind {
+            Kind::Run { collector, lease, .. } => {
+                if let Some(collector) = collector {
+                    collector.close();
+                }
+                if let (Some(groups), Some(lease)) = (&self.groups, lease) {
+                    groups.put(lease.numbered);
+                }
+            }
+            Kind::RemoveGroup { group } => hand_over(Job::Remove(group)),
+            _ => {}
+        }
+        Batch::default().deliver(pending.sink, pending.id, Event::Failed(error));
+    }
+
+    /// A group with these limits, for one run: a free one, or if there is none one made here.
+    pub(crate) fn lease(&self, limits: &hotcell_cgroup::Limits) -> Result<Option<Lease>, Error> {
+        let Some(groups) = &self.groups else { return Ok(None) };
+        if let Some(lease) = groups.take(limits)? {
+            return Ok(Some(lease));
+        }
+        let numbered = self.add_group()?;
+        groups.begin(numbered, limits).map(Some)
+    }
+
+    /// Makes a group and tells init of it. What is asked of init from now on may name it.
+    fn add_group(&self) -> Result<Box<Numbered>, Error> {
+        let groups = self.groups.as_ref().ok_or(Error::KeepContainer)?;
+        let (numbered, introduction) = groups.make()?;
+        let body = RequestBody::AddGroup { group: introduction.group, files: introduction.files };
+        let kind = Kind::AddGroup { group: introduction.group };
+        let deadline = Some(Deadline::after(GROUP_SECONDS, "a run group"));
+        let pending = Pending { id: RequestId::next(), sink: Nobody::sink(), kind, deadline };
+        let asked = self.try_request(pending, body, &introduction.descriptors());
+        asked.map(|()| numbered).map_err(|(_, error)| error)
+    }
+
+    /// Has a group ready, if there is none. Nobody waits for it, so nobody hears if that fails; a run that needs one tries again.
+    pub(crate) fn prepare_group(&self) {
+        if let Some(groups) = &self.groups
+            && !groups.has_free()
+            && let Ok(numbered) = self.add_group()
+        {
+            groups.put(numbered);
+        }
+    }
+
+    /// Has a group removed that is not good for another run, and another one made in its place.
+    pub(crate) fn retire(self: &Arc<Self>, group: Box<Numbered>) {
+        let (number, kind) = (group.number, Kind::RemoveGroup { group });
+        let deadline = Some(Deadline::after(GROUP_SECONDS, "the end of a run group"));
+        self.request(RequestId::next(), kind, deadline, &Nobody::sink(), RequestBody::RemoveGroup(number), &[]);
+        hand_over(Job::Prepare(Arc::downgrade(self)));
     }
 
     /// Says something that has no answer.
@@ -168,14 +239,6 @@ impl State {
             }
         }
     }
-}
-
-/// Fails a request that was not sent, from the thread that made it.
-fn fail(pending: Pending, error: Error) {
-    if let Kind::Run { collector: Some(collector), .. } = &pending.kind {
-        collector.close();
-    }
-    Batch::default().deliver(pending.sink, pending.id, Event::Failed(error));
 }
 
 /// The kernel does not say which descriptor was bad, so look, now that something is wrong anyway.

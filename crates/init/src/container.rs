@@ -12,25 +12,33 @@
 //! delivered to a pid 1, pid_namespaces(7)).
 
 use crate::deletion::{self, Deletion};
-use crate::exec::{Plan, Progress, Spawner, Waiting, plan};
+use crate::exec::{Plan, Progress, Spawner, plan};
 use crate::files::{self, BATCH_MAX, Tickets};
+use crate::groups::Group;
 use crate::identity::Ids;
 use crate::reset::Resetter;
 use crate::runs::Run;
 use crate::setup::{Attached, Built, EnterAnywhere, Tree};
 use crate::sweep::{self, Tag};
+use crate::watch::{self, Breach, Watch};
 use hotcell_linux::epoll::Epoll;
+use hotcell_linux::eventfd::EventFd;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
 use hotcell_linux::{errno, memfd, process, signal};
 use hotcell_protocol::{
-    Exec, Failure, Opened, Reply, ReplyBody, Request, RequestBody, Resource, Setup, Step, VERSION, codec,
+    Exec, Failure, GroupFiles, Opened, Reply, ReplyBody, Request, RequestBody, Resource, Setup, Step, VERSION, codec,
 };
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
 
 const TOKEN_HOST: u64 = 0;
 const TOKEN_CHILDREN: u64 = 1;
+const TOKEN_GROUPS: u64 = 2;
+/// From here on: the progress of a run, by its id.
+const TOKEN_RUNS: u64 = 3;
 /// How long to wait until looking again for what a run left, in milliseconds: nobody tells of a process that ends traced.
 const SWEEP_MS: i32 = 5;
 
@@ -44,7 +52,10 @@ pub struct Container {
     proc: Option<OwnedFd>,
     env: Vec<u8>,
     work_dir: Vec<u8>,
+    /// Whether programs get cgroup namespaces of their own, because pid 1 has none.
+    hides_cgroup: bool,
     runs: Vec<Run>,
+    groups: Vec<Rc<Group>>,
     /// The tag of pid 1, and of what it clones.
     own_tag: Tag,
     /// What it had at the end of the set-up, see [`Container::reset`].
@@ -75,7 +86,11 @@ const REAP_SLICE: usize = 128;
 struct Kernel {
     epoll: Epoll,
     children: OwnedFd,
+    /// What the threads of groups notify.
+    news: Arc<EventFd>,
     spawner: Spawner,
+    /// How many CPUs there are.
+    cpus: u32,
 }
 
 /// The limits of this process, every resource of the kernel.
@@ -101,7 +116,7 @@ pub fn serve(mut container: Container) -> i32 {
 
 impl Container {
     /// A container that was set up.
-    pub fn new(setup: &Setup, socket: OwnedFd, built: Built) -> Self {
+    pub fn new(setup: &Setup, hides_cgroup: bool, socket: OwnedFd, built: Built) -> Self {
         let Built { ids, tree, attached, proc, user_namespace } = built;
         Self {
             socket,
@@ -114,7 +129,9 @@ impl Container {
             proc,
             env: setup.env.to_vec(),
             work_dir: setup.work_dir.to_vec(),
+            hides_cgroup,
             runs: Vec::new(),
+            groups: Vec::new(),
             tickets: Tickets::default(),
             deletions: Vec::new(),
             resetter: Resetter::default(),
@@ -136,16 +153,19 @@ impl Container {
         self.reply(0, ReplyBody::Hello { version: VERSION }, &[])?;
         let mut buffer = packet_buffer();
         loop {
-            let (mut request, mut ended, mut progress) = (false, false, false);
+            let (mut request, mut ended, mut progress, mut groups) = (false, false, false, false);
             let is_sweeping = self.runs.iter().any(|run| run.end.is_some() || run.killed);
-            let is_busy = self.is_reaping || !self.deletions.is_empty();
-            let timeout = if is_busy { Some(0) } else { is_sweeping.then_some(SWEEP_MS) };
-            let waited = kernel.epoll.wait(timeout, |token, _| match token {
+            let waited = kernel.epoll.wait(self.timeout_ms(is_sweeping), |token, _| match token {
                 TOKEN_HOST => request = true,
                 TOKEN_CHILDREN => ended = true,
+                TOKEN_GROUPS => groups = true,
                 _ => progress = true,
             });
             waited.map_err(|_| End::Broken)?;
+            if groups {
+                kernel.news.drain();
+                self.note_groups()?;
+            }
             if progress {
                 self.note_progress(&kernel)?;
             }
@@ -155,11 +175,26 @@ impl Container {
             if ended || is_sweeping || self.is_reaping {
                 self.reap(&kernel)?;
             }
+            // After the ends: who has ended by itself is judged by what it used.
+            self.watch_limits();
             if request {
                 self.receive(&mut buffer, &kernel)?;
             }
             self.advance_deletions()?;
         }
+    }
+
+    /// How long there is nothing to do by itself.
+    fn timeout_ms(&self, is_sweeping: bool) -> Option<i32> {
+        if self.is_reaping || !self.deletions.is_empty() {
+            return Some(0);
+        }
+        let next_us = self.runs.iter().map(|run| run.watch.next_us()).min().filter(|next| *next < u64::MAX);
+        // Rounded up, so that nobody looks too early.
+        let left_ms = next_us.map(|next| next.saturating_sub(process::monotonic_us()).div_ceil(1000));
+        let left_ms = left_ms.map(|left| i32::try_from(left).unwrap_or(i32::MAX));
+        let sweep_ms = is_sweeping.then_some(SWEEP_MS);
+        [left_ms, sweep_ms].into_iter().flatten().min()
     }
 
     fn prepare(&self) -> Result<Kernel, Failure> {
@@ -169,7 +204,9 @@ impl Container {
         let children = signal::signalfd_only(libc::SIGCHLD).map_err(failed)?;
         epoll.add(self.socket.as_fd(), libc::EPOLLIN as u32, TOKEN_HOST).map_err(failed)?;
         epoll.add(children.as_fd(), libc::EPOLLIN as u32, TOKEN_CHILDREN).map_err(failed)?;
-        Ok(Kernel { epoll, children, spawner: Spawner::new().map_err(failed)? })
+        let news = Arc::new(EventFd::new().map_err(failed)?);
+        epoll.add(news.as_fd(), libc::EPOLLIN as u32, TOKEN_GROUPS).map_err(failed)?;
+        Ok(Kernel { epoll, children, news, spawner: Spawner::new().map_err(failed)?, cpus: process::cpu_count() })
     }
 
     /// Programs start in the current directory of pid 1, so a run that wants no other pays for no chdir.
@@ -232,7 +269,12 @@ impl Container {
         // What comes after a reset shall find the new tree. Answers to runs in flight and pings are no part of it.
         let is_urgent = matches!(
             body,
-            RequestBody::Ping | RequestBody::Resume(_) | RequestBody::Abort(_) | RequestBody::Kill { .. }
+            RequestBody::Ping
+                | RequestBody::Resume(_)
+                | RequestBody::Abort(_)
+                | RequestBody::Kill { .. }
+                | RequestBody::AddGroup { .. }
+                | RequestBody::RemoveGroup(_)
         );
         if !self.resets.is_empty() && !is_urgent {
             self.deferred.push_back((payload.to_vec(), fds));
@@ -249,9 +291,8 @@ impl Container {
                 Ok(())
             }
             RequestBody::Resume(run) => {
-                let run = self.runs.iter().find(|known| known.id == run);
-                if let Some(waiting) = run.and_then(|run| run.waiting.as_ref()) {
-                    waiting.resume();
+                if let Some(run) = self.runs.iter().find(|known| known.id == run) {
+                    run.child.resume();
                 }
                 Ok(())
             }
@@ -294,10 +335,24 @@ impl Container {
                 let result = files::symlink(&self.tree, &self.work_dir, target, path);
                 self.done(id, result)
             }
+            RequestBody::AddGroup { group, files } => match self.add_group(id, group, files, fds, kernel) {
+                Ok(()) => Ok(()),
+                Err(failure) => self.reply(id, ReplyBody::Failed(failure), &[]),
+            },
+            RequestBody::RemoveGroup(group) => {
+                let busy = self.runs.iter().any(|run| run.group.as_ref().is_some_and(|known| known.number == group));
+                if busy {
+                    return self.done(id, Err(Failure::new(Step::Request, libc::EBUSY)));
+                }
+                self.groups.retain(|known| known.number != group);
+                self.done(id, Ok(()))
+            }
             RequestBody::Reset => {
                 self.resets.push(id);
                 for run in &mut self.runs {
                     run.killed = true;
+                    // Also who is not there yet.
+                    run.child.signal(libc::SIGKILL);
                 }
                 let _ = process::kill(-1, libc::SIGKILL);
                 self.reap(kernel)
@@ -315,11 +370,12 @@ impl Container {
             Ok(run) => run,
             Err(failure) => return self.reply(id, ReplyBody::Failed(failure), &[]),
         };
-        let runs_already = run.waiting.is_none();
-        let pid = run.pid;
+        // Of one that runs beside us we hear when.
+        let runs_already = run.child.progress().is_none();
+        let pid = run.child.pid();
         self.runs.push(run);
         if runs_already && exec.flags.report_start {
-            self.send(id, ReplyBody::Started, &[], Some(pid))?;
+            self.send(id, ReplyBody::Started, &[], pid)?;
         }
         Ok(())
     }
@@ -331,43 +387,167 @@ impl Container {
         let identity = (init != program).then_some((program.uid, program.gid));
         let fds = plan::clear_targets(fds).map_err(|error| Failure::new(Step::DupDescriptor, errno(&error)))?;
         let mut plan = Plan::new(exec, &self.env, fds, identity)?;
-        if self.runs.iter().any(|run| run.tag == self.own_tag) {
-            process::unshare(libc::CLONE_NEWUTS).map_err(failed)?;
-            self.own_tag = match &self.proc {
-                None => Tag::new(),
-                Some(proc) => {
-                    sweep::tag(proc.as_fd(), 1).ok_or_else(|| Failure::new(Step::CloneChild, libc::EAGAIN))?
-                }
-            };
+        if let Some(most) = exec.limits.processes {
+            // Where programs have pid 1's identity, its own threads count.
+            let own = if init == program { 1 + self.resetter.threads() + self.groups.len() as u64 } else { 0 };
+            plan.limit_processes(most.saturating_add(own));
         }
+        plan.hides_cgroup = self.hides_cgroup || exec.group.is_some();
         let limits = plan.limits;
-        let (pid, setup_us, waiting) = if exec.flags.sync || !self.runs.is_empty() {
-            let waiting = kernel.spawner.start_beside(plan)?;
-            if let Some(progress) = waiting.progress()
-                && let Err(error) = kernel.epoll.add(progress, libc::EPOLLIN as u32, TOKEN_CHILDREN + u64::from(id))
-            {
-                let _ = process::kill(waiting.pid, libc::SIGKILL);
-                process::wait_for(waiting.pid);
-                return Err(failed(error));
+        let group = match &exec.group {
+            None => None,
+            Some(wanted) => {
+                let known = self.groups.iter().find(|group| group.number == wanted.group);
+                Some((*wanted, Rc::clone(known.ok_or_else(|| Failure::new(Step::Request, libc::ENOENT))?)))
             }
-            (waiting.pid, 0, Some(waiting))
-        } else {
-            let started = kernel.spawner.execute(&mut plan)?;
-            (started.pid, process::monotonic_us().saturating_sub(started_us), None)
         };
+        let known = group.as_ref().map(|(wanted, group)| (*wanted, &**group));
+        let watch = Watch::new(exec.limits, known, started_us, kernel.cpus);
+        let mut setup_us = 0;
+        let child = if let Some((_, group)) = &group {
+            group.forker.clone_child(plan, exec.flags.sync || exec.flags.report_start)?
+        } else {
+            self.take_fresh_tag().map_err(failed)?;
+            if exec.flags.sync || !self.runs.is_empty() {
+                kernel.spawner.start_beside(plan)?
+            } else {
+                let child = kernel.spawner.execute(plan)?;
+                setup_us = process::monotonic_us().saturating_sub(started_us);
+                child
+            }
+        };
+        if let Some(progress) = child.progress()
+            && let Err(error) = kernel.epoll.add(progress, libc::EPOLLIN as u32, TOKEN_RUNS + u64::from(id))
+        {
+            child.signal(libc::SIGKILL);
+            if group.is_none()
+                && let Some(pid) = child.pid()
+            {
+                process::wait_for(pid);
+            }
+            return Err(failed(error));
+        }
         Ok(Run {
             id,
-            pid,
-            tag: self.own_tag.clone(),
+            child,
+            tag: if group.is_some() { Tag::new() } else { self.own_tag.clone() },
+            group: group.map(|(_, group)| group),
             started_us,
             setup_us,
             limits,
-            waiting,
+            watch,
+            breach: None,
             report_start: exec.flags.report_start,
             killed: false,
             end: None,
+            orphans: process::ChildUsage::default(),
             sweeps: 0,
             is_swept: false,
+            group_killed: false,
+        })
+    }
+
+    /// Sees to it that no run in flight has the tag that pid 1 clones with.
+    fn take_fresh_tag(&mut self) -> io::Result<()> {
+        if !self.runs.iter().any(|run| run.group.is_none() && run.tag == self.own_tag) {
+            return Ok(());
+        }
+        process::unshare(libc::CLONE_NEWUTS)?;
+        self.own_tag = match &self.proc {
+            None => Tag::new(),
+            Some(proc) => sweep::tag(proc.as_fd(), 1).ok_or_else(|| io::Error::from_raw_os_error(libc::EAGAIN))?,
+        };
+        Ok(())
+    }
+
+    fn add_group(
+        &mut self,
+        request: u32,
+        number: u32,
+        files: GroupFiles,
+        fds: Vec<OwnedFd>,
+        kernel: &Kernel,
+    ) -> Result<(), Failure> {
+        if self.groups.iter().any(|group| group.number == number) {
+            return Err(Failure::new(Step::Request, libc::EEXIST));
+        }
+        let proc = self.proc.as_ref().map(OwnedFd::try_clone).transpose();
+        let proc = proc.map_err(|error| Failure::new(Step::EnterGroup, errno(&error)))?;
+        let group = Group::new(number, request, files, fds, (self.ids.init, proc), &kernel.news)?;
+        self.groups.push(Rc::new(group));
+        Ok(())
+    }
+
+    /// Tells the host which groups are ready, and which programs could not be cloned into theirs.
+    fn note_groups(&mut self) -> Result<(), End> {
+        let mut news = Vec::new();
+        for group in &self.groups {
+            if let Some(entered) = group.forker.entered()
+                && let Some(request) = group.request.take()
+            {
+                let body =
+                    entered.as_ref().map_or_else(|failure| ReplyBody::Failed(failure.clone()), |_| ReplyBody::Done);
+                news.push((request, body));
+            }
+        }
+        // The host forgets one that failed.
+        self.groups.retain(|group| !matches!(group.forker.entered(), Some(Err(_))));
+        while let Some(index) =
+            self.runs.iter().position(|run| run.end.is_none() && run.child.clone_failure().is_some())
+        {
+            let run = self.runs.swap_remove(index);
+            let entered = run.group.as_ref().and_then(|group| group.forker.entered());
+            let failure = match entered {
+                Some(Err(failure)) => Some(failure.clone()),
+                _ => run.child.clone_failure(),
+            };
+            let id = run.id;
+            news.push((id, run.not_cloned(failure)));
+        }
+        if !self.resets.is_empty() {
+            // They may have waited for just these.
+            self.is_reaping = true;
+        }
+        for (id, body) in news {
+            self.reply(id, body, &[])?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the limits of runs whose time has come.
+    fn watch_limits(&mut self) {
+        let now = process::monotonic_us();
+        for index in 0..self.runs.len() {
+            let Some(run) = self.runs.get(index) else { return };
+            if run.watch.next_us() > now || run.end.is_some() {
+                continue;
+            }
+            let breach = self.look(index);
+            if let (Some(breach), Some(run)) = (breach, self.runs.get_mut(index)) {
+                run.watch.end();
+                run.breach = Some(breach);
+                let id = run.id;
+                self.kill(id, libc::SIGKILL);
+            }
+        }
+    }
+
+    fn look(&mut self, index: usize) -> Option<Breach> {
+        let is_only = self.runs.len() == 1;
+        let proc = self.proc.as_ref();
+        let run = self.runs.get_mut(index)?;
+        let main = run.child.pid();
+        let reaped_us = run.orphans.user_us + run.orphans.system_us;
+        let group = run.group.clone();
+        let own_tag = group.as_ref().map_or_else(|| Some(run.tag.clone()), |group| group.forker.tag().cloned());
+        run.watch.look(group.as_deref(), reaped_us, |limits| match (proc, own_tag) {
+            (Some(proc), Some(own_tag)) => {
+                let is_its = |pid: &i32| {
+                    is_only || Some(*pid) == main || sweep::tag(proc.as_fd(), *pid).is_some_and(|tag| tag == own_tag)
+                };
+                watch::sample(proc.as_fd(), watch::processes(proc).into_iter().filter(is_its), limits)
+            }
+            _ => watch::Sample { cpu_us: main.and_then(process::cpu_time_us).unwrap_or(0), memory_bytes: 0 },
         })
     }
 
@@ -375,19 +555,21 @@ impl Container {
     fn note_progress(&mut self, kernel: &Kernel) -> Result<(), End> {
         let mut news = Vec::new();
         for run in &mut self.runs {
-            let Some(waiting) = &mut run.waiting else { continue };
-            match waiting.advance(&kernel.epoll) {
+            let progress = run.child.advance(&kernel.epoll);
+            // There is a child, or there would be no progress.
+            let Some(pid) = run.child.pid() else { continue };
+            match progress {
                 None => {}
-                Some(Progress::AtSyncPoint) => news.push((run.id, run.pid, ReplyBody::SyncPoint)),
+                Some(Progress::AtSyncPoint) => news.push((run.id, pid, ReplyBody::SyncPoint)),
                 // One that failed has closed the pipe by ending, and is about to be reaped.
-                Some(Progress::Over) if waiting.failure().is_some() => {}
+                Some(Progress::Over) if run.child.failure().is_some() => {}
                 Some(Progress::Over) => {
                     // Of a run that waited for the host the time until now says nothing.
-                    if !waiting.has_sync_point() {
+                    if !run.child.has_sync_point() {
                         run.setup_us = process::monotonic_us().saturating_sub(run.started_us);
                     }
                     if run.report_start {
-                        news.push((run.id, run.pid, ReplyBody::Started));
+                        news.push((run.id, pid, ReplyBody::Started));
                     }
                 }
             }
@@ -403,7 +585,7 @@ impl Container {
     fn kill(&mut self, id: u32, signal: i32) {
         let is_only = self.runs.len() == 1;
         let Some(run) = self.runs.iter_mut().find(|run| run.id == id && run.end.is_none()) else { return };
-        let _ = process::kill(run.pid, signal);
+        run.child.signal(signal);
         if signal == libc::SIGKILL {
             run.killed = true;
             if is_only {
@@ -425,7 +607,8 @@ impl Container {
         let Some(proc) = &self.proc else { return };
         for run in self.runs.iter_mut().filter(|run| run.killed && run.end.is_none()) {
             if run.sweeps > 0 {
-                sweep::kill_if(proc, run.sweeps > sweep::GENTLE_ROUNDS, |tag| *tag == run.tag);
+                run.group_killed |= run.group.as_ref().is_some_and(|group| group.kill());
+                sweep::kill_if(proc, run.sweeps > sweep::GENTLE_ROUNDS, |tag| run.is_tagged(tag));
             }
             run.sweeps += 1;
         }
@@ -437,16 +620,16 @@ impl Container {
         let mut somebody_is_left = true;
         for _ in 0..REAP_SLICE {
             // Before each end: a program has begun before it has ended.
-            if self.runs.iter().any(|run| run.waiting.is_some()) {
+            if self.runs.iter().any(|run| run.child.progress().is_some()) {
                 self.note_progress(kernel)?;
             }
             match process::wait_any(false) {
                 Ok(Some(reaped)) => {
-                    if let Some(run) = self.runs.iter_mut().find(|run| run.pid == reaped.pid && run.end.is_none()) {
-                        if let Some(progress) = run.waiting.as_ref().and_then(Waiting::progress) {
-                            let _ = kernel.epoll.remove(progress);
-                        }
-                        run.ended(&reaped);
+                    let is_main = |run: &&mut Run| run.child.pid() == Some(reaped.pid) && run.end.is_none();
+                    if let Some(run) = self.runs.iter_mut().find(is_main) {
+                        run.ended(&reaped, &kernel.epoll);
+                    } else if let [run] = self.runs.as_mut_slice() {
+                        run.add_orphan(&reaped.usage);
                     }
                     continue;
                 }
@@ -464,11 +647,14 @@ impl Container {
         while let Some(index) =
             self.runs.iter().position(|run| run.end.is_some() && (run.is_swept || !somebody_is_left))
         {
-            if let Run { id, end: Some(end), .. } = self.runs.swap_remove(index) {
+            let run = self.runs.swap_remove(index);
+            let id = run.id;
+            if let Some(end) = run.report() {
                 self.reply(id, end, &[])?;
             }
         }
-        if !somebody_is_left && !self.resets.is_empty() {
+        // Who was not cloned yet is told of in `note_groups`, and comes here again.
+        if !somebody_is_left && self.runs.is_empty() && !self.resets.is_empty() {
             self.reset(kernel)?;
         }
         Ok(())
@@ -486,21 +672,22 @@ impl Container {
         let Some(rounds) = self.runs.iter().filter(|run| run.end.is_some()).map(|run| run.sweeps).max() else { return };
         // Without a /proc an ended run waits for the others, and is swept with them.
         let Some(proc) = &self.proc else { return };
-        let live: Vec<(i32, &Tag)> =
-            self.runs.iter().filter(|run| run.end.is_none()).map(|run| (run.pid, &run.tag)).collect();
-        let is_main = |pid| live.iter().any(|(main, _)| *main == pid);
-        let orphans = sweep::orphans(proc.as_fd(), is_main);
-        let strangers = match &orphans {
-            Some(orphans) if orphans.is_empty() => 0,
+        let live: Vec<&Run> = self.runs.iter().filter(|run| run.end.is_none()).collect();
+        let is_main = |pid| live.iter().any(|run| run.child.pid() == Some(pid));
+        let strangers = match sweep::has_orphans(proc.as_fd(), is_main) {
+            Some(false) => 0,
             _ => {
                 let is_frozen = rounds >= sweep::GENTLE_ROUNDS;
-                let is_stranger = |tag: &Tag| !live.iter().any(|(_, known)| *known == tag);
+                let is_stranger = |tag: &Tag| !live.iter().any(|run| run.is_tagged(tag));
                 sweep::kill_if(proc, is_frozen, is_stranger)
             }
         };
         for run in self.runs.iter_mut().filter(|run| run.end.is_some()) {
             run.sweeps += 1;
             run.is_swept = strangers == 0;
+            if strangers > 0 && !run.group_killed {
+                run.group_killed = run.group.as_ref().is_some_and(|group| group.kill());
+            }
         }
     }
 
@@ -523,6 +710,9 @@ impl Container {
             self.enter_work_dir().map(|()| old)
         });
         drop(entering);
+        for group in &self.groups {
+            group.forker.follow();
+        }
         for id in std::mem::take(&mut self.resets) {
             self.done(id, result.as_ref().map(|_| ()).map_err(Failure::clone))?;
         }

@@ -146,6 +146,16 @@ impl Strategy {
         result
     }
 
+    /// Who the init with this pid is, by the ids of the launcher and the host.
+    pub fn init_outside(&self, pid: i32) -> Identity {
+        match self {
+            Self::Private | Self::Bare => Identity { uid: private_uids().pair(pid).0, gid: private_gids().pair(pid).0 },
+            Self::Ranges { uids, gids } => Identity { uid: uids.pair(pid).0, gid: gids.pair(pid).0 },
+            // SAFETY: no memory involved; cannot fail.
+            Self::Single => Identity { uid: unsafe { libc::geteuid() }, gid: unsafe { libc::getegid() } },
+        }
+    }
+
     /// Makes it so for the container whose init has this pid, and says who it now is.
     pub fn apply(&self, pid: i32, setup: &Setup) -> Result<Ids, Failure> {
         let program = setup.program;

@@ -15,11 +15,11 @@ use hotcell_linux::clone3::{self, Fork};
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
 use hotcell_linux::{errno, file, memfd, pidfd, prctl, process, signal};
-use hotcell_protocol::{Failure, Launch, Launched, Network, Setup, Step, codec};
+use hotcell_protocol::{Cloned, Failure, Identity, Launch, Launched, Network, Setup, Step, codec};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::process::ExitCode;
 
 const HOST_SOCKET: i32 = 3;
@@ -126,35 +126,41 @@ impl Launcher {
         } else {
             inline
         };
-        let Launch { id, mut setup } = codec::decode(payload).map_err(|_| malformed())?;
+        let Launch { id, mut setup, cgroup } = codec::decode(payload).map_err(|_| malformed())?;
         content.fill(0);
         buffer.get_mut(..received.len).unwrap_or_default().fill(0);
-        let launched = match fds.next() {
-            Some(socket) => self.launch(&setup, socket),
-            None if lost => Err(Failure::new(Step::Request, libc::EMFILE)),
-            None => return Err(malformed()),
+        let launched = match (fds.next(), fds.next()) {
+            (Some(socket), None) if !cgroup => self.launch(&setup, &socket, None),
+            (Some(socket), Some(cgroup)) => self.launch(&setup, &socket, Some(cgroup.as_fd())),
+            _ if lost => Err(Failure::new(Step::Request, libc::EMFILE)),
+            _ => return Err(malformed()),
         };
         // The next init is a copy of this process, and what was in this one's environment none of its business.
         setup.env.fill(0);
         std::hint::black_box(&setup.env);
         let (result, fd) = match &launched {
-            Ok((pid, pidfd)) => (Ok(*pid as u32), Some(pidfd.as_raw_fd())),
+            Ok((pid, init, pidfd)) => (Ok(Cloned { pid: *pid as u32, init: *init }), Some(pidfd.as_raw_fd())),
             Err(failure) => (Err(failure.clone()), None),
         };
         let mut packet = Vec::new();
         codec::encode(&Launched { id, result }, &mut packet);
         seqpacket::send(self.socket.as_fd(), &packet, fd.as_slice(), None, Wait::Block)?;
-        if let Ok((pid, pidfd)) = launched {
+        if let Ok((pid, _, pidfd)) = launched {
             self.containers.insert(pid, pidfd);
         }
         Ok(true)
     }
 
     /// Clones init, by the best strategy for ids that works.
-    fn launch(&self, setup: &Setup, socket: OwnedFd) -> Result<(i32, OwnedFd), Failure> {
+    fn launch(
+        &self,
+        setup: &Setup,
+        socket: &OwnedFd,
+        cgroup: Option<BorrowedFd<'_>>,
+    ) -> Result<(i32, Identity, OwnedFd), Failure> {
         let mut outcome = Err(Failure::new(Step::CloneContainer, libc::EPERM));
         for strategy in identity::strategies(setup) {
-            outcome = self.launch_as(setup, &socket, strategy);
+            outcome = self.launch_as(setup, socket, strategy, cgroup);
             match &outcome {
                 Err(failure) if identity::next_may_work(failure) => {}
                 _ => break,
@@ -163,10 +169,18 @@ impl Launcher {
         outcome
     }
 
-    fn launch_as(&self, setup: &Setup, socket: &OwnedFd, strategy: Strategy) -> Result<(i32, OwnedFd), Failure> {
+    fn launch_as(
+        &self,
+        setup: &Setup,
+        socket: &OwnedFd,
+        strategy: Strategy,
+        cgroup: Option<BorrowedFd<'_>>,
+    ) -> Result<(i32, Identity, OwnedFd), Failure> {
         let (gate, opener) = io::pipe().map_err(|error| Failure::new(Step::CloneContainer, errno(&error)))?;
-        let mut flags =
-            libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP;
+        let mut flags = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+        if cgroup.is_none() {
+            flags |= libc::CLONE_NEWCGROUP;
+        }
         if setup.network == Network::None {
             flags |= libc::CLONE_NEWNET;
         }
@@ -175,12 +189,12 @@ impl Launcher {
         }
         let fork = strategy.own_namespace(|| {
             // SAFETY: this process has a single thread.
-            unsafe { clone3::fork(flags as u64, libc::SIGCHLD) }
+            unsafe { clone3::fork(flags as u64, libc::SIGCHLD, cgroup) }
         });
         let (pid, pidfd) = match fork.map_err(|error| Failure::new(Step::CloneContainer, errno(&error)))? {
             Fork::Child => {
                 let placement = Placement::take(socket, gate.as_fd());
-                setup::main(setup, placement, strategy.has_user_namespace())
+                setup::main(setup, placement, strategy.has_user_namespace(), cgroup.is_some())
             }
             Fork::Parent(pid, pidfd) => (pid, pidfd),
         };
@@ -192,7 +206,7 @@ impl Launcher {
             let _ = pidfd::reap(pidfd.as_fd());
             return Err(failure);
         }
-        Ok((pid, pidfd))
+        Ok((pid, strategy.init_outside(pid), pidfd))
     }
 
     fn reap(&mut self, block: bool) {

@@ -16,7 +16,7 @@
 //! kilobytes, and init is a fork of it that never has to execute anything. It is also the guard: it ends, and kills every
 //! container, when the host closes its socket, be it by dying of SIGKILL. Modules: [`launcher`] and [`identity`] are the
 //! launcher's; [`setup`] turns a fork into a container; [`container`] is pid 1's command loop, and what it calls are [`files`],
-//! [`deletion`], [`exec`], [`runs`], [`sweep`] and [`reset`].
+//! [`deletion`], [`exec`], [`groups`], [`runs`], [`watch`], [`sweep`] and [`reset`].
 //!
 //! Nothing here prints: what goes wrong is a [`hotcell_protocol::Failure`] on the socket. A panic aborts, and with pid 1 the whole
 //! container ends, which the host reports as a lost container.
@@ -26,18 +26,21 @@ mod container;
 mod deletion;
 mod exec;
 mod files;
+mod groups;
 mod identity;
 mod launcher;
 mod reset;
 mod runs;
 mod setup;
 mod sweep;
+mod watch;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Rust ignores SIGPIPE and catches SIGSEGV, Node ignores more: pid 1 and the programs it starts inherit none of it.
     hotcell_linux::signal::default_dispositions();
+    hotcell_linux::process::use_one_heap();
     match std::env::args_os().next() {
         Some(name) if name == "hotcell-launcher" => launcher::main(),
         _ => ExitCode::from(2),

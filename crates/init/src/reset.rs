@@ -36,6 +36,11 @@ impl Resetter {
         Ok(old)
     }
 
+    /// How many threads of pid 1 this takes.
+    pub fn threads(&self) -> u64 {
+        u64::from(self.disposer.is_some())
+    }
+
     /// Closes a descriptor without waiting for it; here and now if the thread cannot be had.
     pub fn dispose(&mut self, descriptor: OwnedFd) {
         if self.disposer.is_none() {

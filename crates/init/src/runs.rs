@@ -4,10 +4,14 @@
 //! (ours to reap, so the number cannot be reused before), every other process of it by a tag that no program can change, see
 //! [`crate::sweep`].
 
-use crate::exec::{Limits, Waiting};
+use crate::exec::{Child, Limits};
+use crate::groups::Group;
 use crate::sweep::Tag;
-use hotcell_linux::process::{Reaped, monotonic_us};
-use hotcell_protocol::{Failure, Outcome, RLimit, ReplyBody, Usage, Verdict};
+use crate::watch::{Breach, Watch};
+use hotcell_linux::epoll::Epoll;
+use hotcell_linux::process::{ChildUsage, Reaped, monotonic_us};
+use hotcell_protocol::{Failure, Outcome, RLimit, ReplyBody, Step, Usage, Verdict};
+use std::rc::Rc;
 
 /// Which part of RLIMIT_CPU must have been used for a signal to be that limit's: half.
 ///
@@ -21,46 +25,112 @@ pub struct Run {
     /// The id of its request.
     pub id: u32,
     /// Its main process.
-    pub pid: i32,
-    /// What all its processes carry, and those of no other run in flight.
+    pub child: Child,
+    /// Where it is born, if not where pid 1 is.
+    pub group: Option<Rc<Group>>,
+    /// What all its processes carry, and those of no other run in flight; a run in a group has its group's, see [`Run::is_tagged`].
     pub tag: Tag,
     /// `CLOCK_MONOTONIC` at the start of the clone, and how long it took until the program ran.
     pub started_us: u64,
     /// See above.
     pub setup_us: u64,
-    /// The limits in force.
+    /// The resource limits in force.
     pub limits: Limits,
-    /// For a run that was started beside others, or with a sync point: what its child reads until it executes the program.
-    pub waiting: Option<Waiting>,
+    /// The limits that are ours to enforce.
+    pub watch: Watch,
+    /// The one that it has exceeded.
+    pub breach: Option<Breach>,
     /// Whether to tell the host that the program runs.
     pub report_start: bool,
     /// Whether it was we who sent SIGKILL.
     pub killed: bool,
-    /// What to report once its last process is gone; set when the main process was reaped.
+    /// Its main process was reaped: what to report once the last one is gone.
     pub end: Option<ReplyBody>,
+    /// What those of its processes used that pid 1 has reaped, and that are known to be its own.
+    pub orphans: ChildUsage,
     /// How often something was found that it had left.
     pub sweeps: u32,
     /// Whether nothing of it is left.
     pub is_swept: bool,
+    /// Whether its group was killed as a whole.
+    pub group_killed: bool,
 }
 
 impl Run {
+    /// Whether that is its tag. The one of a group is known before there is anybody to carry it.
+    pub fn is_tagged(&self, tag: &Tag) -> bool {
+        match &self.group {
+            None => self.tag == *tag,
+            Some(group) => group.forker.tag() == Some(tag),
+        }
+    }
+
     /// Takes note of the end of the main process.
-    pub fn ended(&mut self, reaped: &Reaped) {
-        let failure: Option<Failure> = self.waiting.take().and_then(|waiting| waiting.failure());
-        self.end = Some(match failure {
+    pub fn ended(&mut self, reaped: &Reaped, epoll: &Epoll) {
+        let now = monotonic_us();
+        self.watch.end();
+        if self.setup_us == 0 && !self.child.has_sync_point() {
+            let executed = self.child.executed_us().unwrap_or(now);
+            self.setup_us = executed.min(now).saturating_sub(self.started_us);
+        }
+        self.end = Some(match self.child.over(epoll) {
             Some(failure) => ReplyBody::Failed(failure),
             None => ReplyBody::Ended(Outcome {
-                verdict: judge(reaped, &self.limits, self.killed),
+                verdict: self.breach.and_then(verdict).unwrap_or_else(|| judge(reaped, &self.limits, self.killed)),
                 usage: Usage {
                     user_us: reaped.usage.user_us,
                     system_us: reaped.usage.system_us,
-                    wall_us: monotonic_us().saturating_sub(self.started_us),
+                    wall_us: now.saturating_sub(self.started_us),
                     setup_us: self.setup_us,
                     max_rss_bytes: reaped.usage.max_rss_bytes,
                 },
+                group_killed: false,
             }),
         });
+    }
+
+    /// What to report, with what its leftovers used.
+    pub fn report(self) -> Option<ReplyBody> {
+        let Self { end, orphans, group_killed, .. } = self;
+        end.map(|end| match end {
+            ReplyBody::Ended(Outcome { verdict, usage, .. }) => {
+                let usage = Usage {
+                    user_us: usage.user_us + orphans.user_us,
+                    system_us: usage.system_us + orphans.system_us,
+                    max_rss_bytes: usage.max_rss_bytes.max(orphans.max_rss_bytes),
+                    ..usage
+                };
+                ReplyBody::Ended(Outcome { verdict, usage, group_killed })
+            }
+            other => other,
+        })
+    }
+
+    /// What to report if there never was a child: the limit that it had exceeded before its turn came, else why not.
+    pub fn not_cloned(self, failure: Option<Failure>) -> ReplyBody {
+        let failure = failure.unwrap_or_else(|| Failure::new(Step::CloneChild, libc::EAGAIN));
+        let wall_us = monotonic_us().saturating_sub(self.started_us);
+        self.breach.and_then(verdict).map_or(ReplyBody::Failed(failure), |verdict| {
+            let usage = Usage { wall_us, setup_us: wall_us, ..Usage::default() };
+            ReplyBody::Ended(Outcome { verdict, usage, group_killed: false })
+        })
+    }
+
+    /// One of its processes that pid 1 has inherited was reaped.
+    pub fn add_orphan(&mut self, usage: &ChildUsage) {
+        self.orphans.user_us += usage.user_us;
+        self.orphans.system_us += usage.system_us;
+        self.orphans.max_rss_bytes = self.orphans.max_rss_bytes.max(usage.max_rss_bytes);
+    }
+}
+
+/// What a breach is called, if it is the whole reason.
+fn verdict(breach: Breach) -> Option<Verdict> {
+    match breach {
+        Breach::WallTime => Some(Verdict::WallTimeLimit),
+        Breach::CpuTime => Some(Verdict::CpuTimeLimit),
+        Breach::Memory => Some(Verdict::MemoryLimit),
+        Breach::Oom => None,
     }
 }
 

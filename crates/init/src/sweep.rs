@@ -12,6 +12,7 @@
 //! fork escapes either, then the strangers are killed, and the others continue. Nothing here waits for a process to end: one that is
 //! traced by a sibling is reaped when that one is gone, and a zombie does no harm.
 
+use crate::watch::processes;
 use hotcell_linux::{directory, file, process};
 use std::ffi::CString;
 use std::io::Read;
@@ -36,13 +37,19 @@ pub fn tag(proc: BorrowedFd<'_>, pid: i32) -> Option<Tag> {
     })
 }
 
-/// The children of pid 1 that are no run's main process: without such there is no stranger at all, because every process has
-/// an ancestor among them. `None` where the kernel does not list children (CONFIG_PROC_CHILDREN).
-pub fn orphans(proc: BorrowedFd<'_>, is_main: impl Fn(i32) -> bool) -> Option<Vec<i32>> {
+/// The tag of what a thread of pid 1 clones.
+pub fn thread_tag(proc: BorrowedFd<'_>, thread: i32) -> Option<Tag> {
+    file::readlinkat(proc, &CString::new(format!("1/task/{thread}/ns/uts")).ok()?).ok()
+}
+
+/// Whether pid 1 has a child that is no run's main process: without one there is no stranger at all, because every stranger has
+/// an ancestor among them. Children of other threads of pid 1 are all main processes. `None` where the kernel does not list
+/// children (CONFIG_PROC_CHILDREN).
+pub fn has_orphans(proc: BorrowedFd<'_>, is_main: impl Fn(i32) -> bool) -> Option<bool> {
     let list = file::openat(proc, c"1/task/1/children", libc::O_RDONLY, 0).ok()?;
     let mut text = String::new();
     std::fs::File::from(list).read_to_string(&mut text).ok()?;
-    Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).filter(|pid| !is_main(*pid)).collect())
+    Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).any(|pid: i32| !is_main(pid)))
 }
 
 /// Kills every process that this holds for, by its tag; says how many there were. With `freeze` nobody runs meanwhile.
@@ -51,7 +58,7 @@ pub fn kill_if(proc: &impl AsFd, freeze: bool, condemned: impl Fn(&Tag) -> bool)
         let _ = process::kill(-1, libc::SIGSTOP);
     }
     let mut killed = 0;
-    for pid in processes(proc.as_fd()) {
+    for pid in processes(proc) {
         if tag(proc.as_fd(), pid).is_some_and(|tag| condemned(&tag)) {
             killed += 1;
             let _ = process::kill(pid, libc::SIGKILL);
@@ -61,17 +68,4 @@ pub fn kill_if(proc: &impl AsFd, freeze: bool, condemned: impl Fn(&Tag) -> bool)
         let _ = process::kill(-1, libc::SIGCONT);
     }
     killed
-}
-
-/// Every process but pid 1. The list may be stale by the time it is read; pids of ours to reap are not reused before.
-fn processes(proc: BorrowedFd<'_>) -> Vec<i32> {
-    let mut pids = Vec::new();
-    let Ok(directory) = file::openat(proc, c".", libc::O_RDONLY | libc::O_DIRECTORY, 0) else { return pids };
-    while let Ok(names) = directory::entries(directory.as_fd(), 1024) {
-        if names.is_empty() {
-            break;
-        }
-        pids.extend(names.iter().filter_map(|name| name.to_str().ok()?.parse::<i32>().ok()).filter(|pid| *pid != 1));
-    }
-    pids
 }

@@ -1,9 +1,11 @@
 //! clone3(2), Linux 5.3.
 
 use crate::check;
+use crate::signal::Stack;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::sync::atomic::AtomicI32;
 
 /// The kernel's `struct clone_args`, up to the fields of Linux 5.7.
 #[repr(C, align(8))]
@@ -42,17 +44,18 @@ pub enum Fork {
     Child,
 }
 
-/// clone3 as a fork (no `CLONE_VM`) into new namespaces.
+/// clone3 as a fork (no `CLONE_VM`) into new namespaces, and into `cgroup` (a directory of v2; Linux 5.7) if there is one.
 ///
 /// # Safety
 /// As after fork(2): the calling process must have a single thread, or the child must restrict itself to
 /// async-signal-safe functions.
-pub unsafe fn fork(namespaces: u64, exit_signal: i32) -> io::Result<Fork> {
+pub unsafe fn fork(namespaces: u64, exit_signal: i32, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fork> {
     let mut pidfd: i32 = -1;
     let args = CloneArgs {
-        flags: namespaces | libc::CLONE_PIDFD as u64,
+        flags: namespaces | libc::CLONE_PIDFD as u64 | into_cgroup(cgroup),
         pidfd: (&raw mut pidfd) as u64,
         exit_signal: exit_signal as u64,
+        cgroup: cgroup.map_or(0, |directory| directory.as_raw_fd() as u64),
         ..CloneArgs::default()
     };
     // SAFETY: without CLONE_VM the child has its own copy of the stack that we return on; the kernel writes one int to `pidfd`.
@@ -64,26 +67,47 @@ pub unsafe fn fork(namespaces: u64, exit_signal: i32) -> io::Result<Fork> {
     Ok(Fork::Parent(pid as i32, unsafe { OwnedFd::from_raw_fd(pidfd) }))
 }
 
-/// clone3 of a child that shares our memory, on a stack of its own, running `entry(argument)`, which must not return.
-/// Returns its pid. With `CLONE_VFORK` in `flags` we stand still until it has executed another program or ended.
+/// `CLONE_INTO_CGROUP`, Linux 5.7, is above the 32 bits of the libc constant's type.
+const INTO_CGROUP: u64 = 0x2_0000_0000;
+
+fn into_cgroup(cgroup: Option<BorrowedFd<'_>>) -> u64 {
+    if cgroup.is_some() { INTO_CGROUP } else { 0 }
+}
+
+/// What a child that shares our memory is cloned with.
+#[derive(Debug, Clone, Copy)]
+pub struct CloneVm<'a> {
+    /// `CLONE_*` beside `CLONE_VM`. With `CLONE_VFORK` we stand still until it has executed another program or ended.
+    pub flags: u64,
+    /// What tells of its end; 0 for nothing.
+    pub exit_signal: i32,
+    /// Where it runs.
+    pub stack: &'a Stack,
+    /// Where its pid is stored before it runs, if anywhere.
+    pub pid: Option<&'a AtomicI32>,
+    /// The directory of the cgroup (v2) that it is born in, if not in ours.
+    pub cgroup: Option<BorrowedFd<'a>>,
+}
+
+/// clone3 of a child that shares our memory, running `entry(argument)`, which must not return. Returns its pid.
 ///
 /// # Safety
-/// `stack` must be the lowest byte of `stack_size` writable bytes that nothing else uses until the child has executed
-/// another program or ended; likewise `argument` must stay valid. `entry` runs beside our other threads with our
-/// thread-local storage: raw system calls only, no allocation, no lock, no errno.
+/// Nothing else may use the stack until the child has executed another program or ended; likewise `argument` must stay valid.
+/// `entry` runs beside our other threads with our thread-local storage: raw system calls only, no allocation, no lock, no errno.
 pub unsafe fn clone_vm(
-    flags: u64,
-    exit_signal: i32,
-    stack: *mut u8,
-    stack_size: usize,
+    how: CloneVm<'_>,
     entry: unsafe extern "C" fn(*mut libc::c_void) -> !,
     argument: *mut libc::c_void,
 ) -> io::Result<i32> {
+    let CloneVm { flags, exit_signal, stack, pid, cgroup } = how;
+    let tell_pid = if pid.is_some() { libc::CLONE_PARENT_SETTID as u64 } else { 0 };
     let args = CloneArgs {
-        flags: flags | libc::CLONE_VM as u64,
+        flags: flags | libc::CLONE_VM as u64 | tell_pid | into_cgroup(cgroup),
+        parent_tid: pid.map_or(0, |place| place.as_ptr() as u64),
         exit_signal: exit_signal as u64,
-        stack: stack as u64,
-        stack_size: stack_size as u64,
+        stack: stack.base() as u64,
+        stack_size: stack.size() as u64,
+        cgroup: cgroup.map_or(0, |directory| directory.as_raw_fd() as u64),
         ..CloneArgs::default()
     };
     // SAFETY: the contract of this function.

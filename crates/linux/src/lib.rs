@@ -12,6 +12,7 @@ pub mod clone3;
 pub mod close_range;
 pub mod directory;
 pub mod epoll;
+pub mod eventfd;
 pub mod file;
 pub mod id_map;
 pub mod keyring;

@@ -3,6 +3,7 @@
 use crate::check;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// A child that ended and was reaped.
 #[derive(Debug, Clone, Copy)]
@@ -164,6 +165,64 @@ pub fn use_every_cpu() -> io::Result<()> {
     Ok(())
 }
 
+/// How many CPUs this thread may run on (sched_getaffinity(2)); at least 1.
+pub fn cpu_count() -> u32 {
+    let mut set = [0_u64; 128];
+    // SAFETY: the kernel writes at most the size of the array.
+    let result = unsafe { libc::sched_getaffinity(0, size_of_val(&set), set.as_mut_ptr().cast()) };
+    if result != 0 {
+        return 1;
+    }
+    set.iter().map(|word| word.count_ones()).sum::<u32>().max(1)
+}
+
+/// The CPU time in microseconds that a process has used with all its threads, ended ones too, but without its children
+/// (clock_getcpuclockid(3)). `None` if it is gone.
+pub fn cpu_time_us(pid: i32) -> Option<u64> {
+    const CPUCLOCK_SCHED: i32 = 2;
+    let clock = (!pid << 3) | CPUCLOCK_SCHED;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec.
+    let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    (result == 0).then(|| time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000)
+}
+
+/// How many ticks of the unit of times in /proc are a second (`_SC_CLK_TCK`).
+pub fn ticks_per_second() -> u64 {
+    // SAFETY: no memory involved.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    u64::try_from(ticks).unwrap_or(100).max(1)
+}
+
+/// The size of a page in bytes.
+pub fn page_bytes() -> u64 {
+    // SAFETY: no memory involved.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(bytes).unwrap_or(4096).max(1)
+}
+
+/// The calling thread's id.
+pub fn thread_id() -> i32 {
+    // SAFETY: no memory involved.
+    unsafe { libc::gettid() }
+}
+
+/// Moves the calling thread into namespaces of another process (setns(2) with a pidfd, Linux 5.8).
+pub fn enter_namespaces(of: BorrowedFd<'_>, flags: i32) -> io::Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::setns(of.as_raw_fd(), flags) }.into())?;
+    Ok(())
+}
+
+/// Has all threads of this process share one heap: a small process wastes no memory on keeping them apart. Of glibc only.
+pub fn use_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a parameter of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1)
+    };
+}
+
 /// The current limit (soft, hard) of a resource, by its kernel number.
 pub fn rlimit(resource: u32) -> io::Result<(u64, u64)> {
     let mut limit = MaybeUninit::<libc::rlimit64>::zeroed();
@@ -265,6 +324,8 @@ pub mod raw {
         setresuid(real: u32, effective: u32, saved: u32) = SYS_setresuid;
         /// setresgid(2).
         setresgid(real: u32, effective: u32, saved: u32) = SYS_setresgid;
+        /// unshare(2).
+        unshare(flags: i32) = SYS_unshare;
         /// keyctl(2) with one argument.
         keyctl(operation: i32, argument: usize) = SYS_keyctl;
         /// prctl(2) with one argument.

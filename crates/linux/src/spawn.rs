@@ -5,7 +5,7 @@
 //! The child is one function that never returns and makes raw system calls only; it reports a failure through the memory
 //! that it shares with us.
 
-use crate::clone3::clone_vm;
+use crate::clone3::{CloneVm, clone_vm};
 use crate::process::raw;
 use crate::signal;
 use std::convert::Infallible;
@@ -33,9 +33,10 @@ pub fn spawn_image(image: BorrowedFd<'_>, argv0: &CStr, fds: &[RawFd]) -> io::Re
     let blocked = signal::block_all()?;
     let flags = libc::CLONE_VFORK as u64 | CLEAR_SIGHAND;
     let argument = (&raw mut plan).cast();
+    let how = CloneVm { flags, exit_signal: 0, stack: &stack, pid: None, cgroup: None };
     // SAFETY: the stack and the plan outlive the child's use of them, because CLONE_VFORK holds us here until it has executed
     // the image or ended; `child` keeps to raw system calls.
-    let result = unsafe { clone_vm(flags, 0, stack.base(), stack.size(), child, argument) };
+    let result = unsafe { clone_vm(how, child, argument) };
     drop(blocked);
     let pid = result?;
     let pidfd = crate::pidfd::open(pid);

@@ -3,7 +3,7 @@
 //! Descriptors travel beside the packet in this order: the payload's memfd (if any), the program to execute (with
 //! [`ExecFlags::execute_fd`]), then those that become 0, 1, 2, ….
 
-use crate::limits::RLimit;
+use crate::limits::{RLimit, RunGroup, RunLimits};
 use serde::{Deserialize, Serialize};
 
 /// One `execve`.
@@ -23,6 +23,10 @@ pub struct Exec<'a> {
     pub cwd: Option<&'a serde_bytes::Bytes>,
     /// Resource limits, set in this order just before the identity changes.
     pub rlimits: Vec<RLimit>,
+    /// What init enforces.
+    pub limits: RunLimits,
+    /// Where the program is born; `None`: where init is.
+    pub group: Option<RunGroup>,
     /// How many descriptors beside the packet become 0, 1, 2, …. With none, all three are `/dev/null`.
     pub fds: u32,
     /// What else is asked for.

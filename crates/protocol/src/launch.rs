@@ -11,6 +11,9 @@ pub struct Launch {
     pub id: u32,
     /// What to make.
     pub setup: Setup,
+    /// Whether init is to be born in a cgroup (v2) whose directory comes beside the packet, behind the socket. Then it stays in the
+    /// launcher's cgroup namespace, from which alone it can reach the groups of runs, and each program gets a namespace of its own.
+    pub cgroup: bool,
 }
 
 /// Launcher to host: the clone succeeded, with init's pidfd beside the packet, or it failed. Whether the container came up is
@@ -19,8 +22,17 @@ pub struct Launch {
 pub struct Launched {
     /// From [`Launch`].
     pub id: u32,
-    /// Init's pid, as the launcher and the host see it.
-    pub result: Result<u32, Failure>,
+    /// What was cloned, or why not.
+    pub result: Result<Cloned, Failure>,
+}
+
+/// An init, as the launcher and the host see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cloned {
+    /// Its pid.
+    pub pid: u32,
+    /// Its identity. Programs have another one, if there are ids enough.
+    pub init: Identity,
 }
 
 /// Everything that a container is made from. Paths are bytes without NUL.

@@ -28,11 +28,11 @@ mod tests;
 
 pub use codec::{DecodeError, decode, encode};
 pub use exec::{Exec, ExecFlags, strings};
-pub use launch::{Identity, Launch, Launched, Mount, MountKind, Network, ProcMode, Setup, TmpfsLimits, UserNamespace};
-pub use limits::{RLimit, Resource};
+pub use launch::{Cloned, Identity, Launch, Launched, Mount, MountKind, Network, ProcMode, Setup, TmpfsLimits, UserNamespace};
+pub use limits::{RLimit, Resource, RunGroup, RunLimits};
 pub use outcome::{Outcome, Usage, Verdict};
 pub use reply::{Opened, Reply, ReplyBody};
-pub use request::{OpenFile, OpenHow, Request, RequestBody};
+pub use request::{CpuCounter, GroupFiles, OpenFile, OpenHow, Request, RequestBody};
 pub use step::{Failure, Step};
 
 /// The version of everything in this crate; init states it in [`ReplyBody::Hello`] and the host refuses any other.

@@ -1,6 +1,33 @@
-//! Resource limits of setrlimit(2).
+//! Limits: those of setrlimit(2), and those that init enforces.
 
 use serde::{Deserialize, Serialize};
+
+/// What init enforces for a run, with a clock and by counting: what has no resource limit of the kernel's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunLimits {
+    /// Microseconds from the clone to the end of the main process (`CLOCK_MONOTONIC`); [`crate::Verdict::WallTimeLimit`] beyond.
+    pub wall_us: Option<u64>,
+    /// Microseconds of CPU time of all its processes; [`crate::Verdict::CpuTimeLimit`] beyond. Read from the group's counter, else
+    /// summed up over the processes.
+    pub cpu_us: Option<u64>,
+    /// Bytes of memory of all its processes; [`crate::Verdict::MemoryLimit`] beyond. Only for runs without a group that limits
+    /// memory: summed up now and then over the processes (their anonymous memory).
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads at once. Only for runs without a group that limits them: `RLIMIT_NPROC`, to which init adds its own
+    /// where it shares the program's identity.
+    pub processes: Option<u64>,
+}
+
+/// The cgroups that a run is born in: a group that [`crate::RequestBody::AddGroup`] made known, with no other run in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunGroup {
+    /// Its number.
+    pub group: u32,
+    /// What its counter of CPU time says before the run, in microseconds.
+    pub cpu_base_us: u64,
+    /// How many processes of it the OOM killer has ended before the run.
+    pub oom_base: u64,
+}
 
 /// One limit. [`RLimit::UNLIMITED`] stands for `RLIM_INFINITY`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,8 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// What the run used.
     pub usage: Usage,
+    /// Whether its group was killed as a whole, by `cgroup.kill`: it cannot be used again.
+    pub group_killed: bool,
 }
 
 /// Judged by init from evidence (wait status, rusage, the limits in force), never from a signal's number alone.
@@ -18,8 +20,12 @@ pub enum Verdict {
     Exited(u8),
     /// Ended by this signal.
     Signaled(u8),
-    /// `RLIMIT_CPU` reached.
+    /// `RLIMIT_CPU` reached, or [`crate::limits::RunLimits::cpu_us`] exceeded.
     CpuTimeLimit,
+    /// [`crate::limits::RunLimits::wall_us`] exceeded.
+    WallTimeLimit,
+    /// [`crate::limits::RunLimits::memory_bytes`] exceeded.
+    MemoryLimit,
     /// `RLIMIT_FSIZE` exceeded.
     FileSizeLimit,
     /// SIGSYS: a seccomp filter killed it.

@@ -51,6 +51,17 @@ pub enum RequestBody<'a> {
     Resume(u32),
     /// End the run with this request id at its sync point, never executed. No reply of its own: the run's is `Ended`.
     Abort(u32),
+    /// Make a run group known under a number that is not in use. Descriptors beside the packet, in this order: one `tasks` file of
+    /// each v1 hierarchy, the v2 directory, its `cgroup.kill`, the counter of CPU time, the counter of OOM kills. `Done` once programs
+    /// can be born there; a run that names the group may be asked for before that, and waits.
+    AddGroup {
+        /// Chosen by the host.
+        group: u32,
+        /// What comes beside the packet.
+        files: GroupFiles,
+    },
+    /// Forget a run group; nothing of it may be in flight. `Done` when nothing of init is in it any more. One that is not known is none.
+    RemoveGroup(u32),
     /// Send a signal to the main process of a run. No reply; a run that is over is ignored.
     Kill {
         /// The id of its `Execve` request.
@@ -80,4 +91,29 @@ pub enum OpenHow {
     /// Make missing parents and a new file for writing under a temporary name; `Commit` renames it over whatever stands at
     /// `path` then, `Discard` removes it.
     Replace,
+}
+
+/// Which descriptors of a run group come beside the packet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupFiles {
+    /// How many `tasks` files of cgroup v1, open for writing.
+    pub v1_tasks: u8,
+    /// Whether the directory on cgroup v2 (`CLONE_INTO_CGROUP`).
+    pub v2_directory: bool,
+    /// Whether `cgroup.kill`, open for writing.
+    pub v2_kill: bool,
+    /// The counter of CPU time, open for reading.
+    pub cpu: Option<CpuCounter>,
+    /// Whether a file with a line `oom_kill N` (`memory.oom_control` of v1), open for reading: where the kernel's OOM killer ends one
+    /// process of a group only, init ends the run.
+    pub oom_kills: bool,
+}
+
+/// How a counter of CPU time is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CpuCounter {
+    /// `cpuacct.usage`: nanoseconds, one number.
+    Nanoseconds,
+    /// `cpu.stat` of v2: a line `usage_usec N`.
+    Stat,
 }

@@ -101,6 +101,7 @@ steps! {
     ResetIpc, "unshare", "replace the IPC namespace";
     ResetKeyrings, "keyctl", "empty the keyrings";
     Request, "recvmsg", "understand the request";
+    EnterGroup, "write", "enter the run group";
     // execve, in init
     CheckArguments, "execve", "use the arguments";
     CloneChild, "clone3", "start a process";
@@ -109,6 +110,7 @@ steps! {
     DupDescriptor, "dup3", "place a descriptor";
     CloseDescriptors, "close_range", "close the remaining descriptors";
     SetRlimit, "prlimit", "set a resource limit";
+    HideCgroup, "unshare", "make the run group the root of a cgroup namespace";
     JoinKeyring, "keyctl", "join a session keyring";
     SetSignals, "rt_sigprocmask", "reset signals";
     Chdir, "chdir", "change to the working directory";

@@ -22,9 +22,13 @@ fn requests() -> Vec<RequestBody<'static>> {
         env: Some(Bytes::new(b"A=\x80\0")),
         cwd: Some(Bytes::new(b"/tmp")),
         rlimits: Resource::ALL.iter().map(|&resource| RLimit { resource, soft: 1, hard: RLimit::UNLIMITED }).collect(),
+        limits: RunLimits { wall_us: Some(1), cpu_us: Some(u64::MAX), memory_bytes: None, processes: Some(64) },
+        group: Some(RunGroup { group: 2, cpu_base_us: 3, oom_base: u64::MAX }),
         fds: 3,
         flags: ExecFlags { execute_fd: true, sync: true, report_start: true },
     };
+    let files =
+        GroupFiles { v1_tasks: 5, v2_directory: true, v2_kill: false, cpu: Some(CpuCounter::Stat), oom_kills: true };
     vec![
         RequestBody::Ping,
         RequestBody::Open(vec![file.clone(), OpenFile { how: OpenHow::Replace, ..file }]),
@@ -38,6 +42,9 @@ fn requests() -> Vec<RequestBody<'static>> {
         RequestBody::Resume(1),
         RequestBody::Abort(2),
         RequestBody::Kill { run: 3, signal: 9 },
+        RequestBody::AddGroup { group: 4, files },
+        RequestBody::AddGroup { group: 0, files: GroupFiles::default() },
+        RequestBody::RemoveGroup(4),
     ]
 }
 
@@ -47,10 +54,12 @@ fn replies() -> Vec<ReplyBody> {
         Verdict::Exited(255),
         Verdict::Signaled(64),
         Verdict::CpuTimeLimit,
+        Verdict::WallTimeLimit,
+        Verdict::MemoryLimit,
         Verdict::FileSizeLimit,
         Verdict::DisallowedSyscall,
     ];
-    let ends = verdicts.map(|verdict| ReplyBody::Ended(Outcome { verdict, usage }));
+    let ends = verdicts.map(|verdict| ReplyBody::Ended(Outcome { verdict, usage, group_killed: true }));
     let others = vec![
         ReplyBody::Hello { version: VERSION },
         ReplyBody::Done,
@@ -96,9 +105,11 @@ fn every_message_arrives_as_it_was_sent() {
         let reply = Reply { id, body };
         assert_eq!(decode::<Reply>(&payload(&reply)), Ok(reply));
     }
-    let launch = Launch { id: 1, setup: setup() };
-    assert_eq!(decode::<Launch>(&payload(&launch)), Ok(launch));
-    for result in [Ok(1), Err(failure())] {
+    for cgroup in [false, true] {
+        let launch = Launch { id: 1, setup: setup(), cgroup };
+        assert_eq!(decode::<Launch>(&payload(&launch)), Ok(launch));
+    }
+    for result in [Ok(Cloned { pid: 1, init: Identity { uid: 2, gid: 3 } }), Err(failure())] {
         let launched = Launched { id: 1, result };
         assert_eq!(decode::<Launched>(&payload(&launched)), Ok(launched));
     }

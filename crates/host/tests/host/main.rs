@@ -5,6 +5,7 @@
 
 mod files;
 mod leaks;
+mod limits;
 mod loss;
 mod probing;
 mod runs;

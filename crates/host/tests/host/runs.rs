@@ -27,7 +27,7 @@ fn usage_is_measured() {
     let usage = outcome.usage;
     assert!(usage.user_us > 10_000, "{usage:?}");
     assert!(usage.wall_us >= usage.user_us / 2, "{usage:?}");
-    assert!(usage.max_rss_bytes > 500_000, "{usage:?}");
+    assert!(usage.memory_bytes > 500_000, "{usage:?}");
     assert!(usage.setup_us > 0 && usage.setup_us < usage.wall_us, "{usage:?}");
 }
 
@@ -145,7 +145,7 @@ fn output_is_collected_and_input_is_fed() {
     let program = Program::new(b"sh\0-c\0cat; echo wrong >&2\0");
     let collected = container.run(program.clone(), b"hello", 1000).unwrap();
     assert_eq!((collected.stdout.as_slice(), collected.stderr.as_slice()), (&b"hello"[..], &b"wrong\n"[..]));
-    assert_eq!((collected.verdict, collected.breach), (Verdict::Exited(0), None));
+    assert_eq!((collected.outcome.verdict, collected.breach), (Verdict::Exited(0), None));
 
     // Far more than any pipe holds, in both directions at once.
     let input: Vec<u8> = (0..3_000_000_u32).map(|number| number as u8).collect();
@@ -154,14 +154,14 @@ fn output_is_collected_and_input_is_fed() {
 
     // Input that nobody reads.
     let collected = container.run(Program::new(b"true\0"), &input, 1000).unwrap();
-    assert_eq!(collected.verdict, Verdict::Exited(0));
+    assert_eq!(collected.outcome.verdict, Verdict::Exited(0));
 }
 
 #[test]
 fn output_over_the_limit_ends_the_run_and_exactly_the_limit_does_not() {
     let Some(container) = container() else { return };
     let exactly = container.run(Program::new(b"head\0-c\x00100000\0/dev/zero\0"), &[], 100_000).unwrap();
-    assert_eq!((exactly.verdict, exactly.breach, exactly.stdout.len()), (Verdict::Exited(0), None, 100_000));
+    assert_eq!((exactly.outcome.verdict, exactly.breach, exactly.stdout.len()), (Verdict::Exited(0), None, 100_000));
     // Short enough for the program to have ended by itself.
     let over = container.run(Program::new(b"head\0-c\x00101\0/dev/zero\0"), &[], 100).unwrap();
     assert_eq!((over.breach, over.stdout.len()), (Some(Stream::Stdout), 100));

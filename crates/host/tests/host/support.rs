@@ -1,7 +1,8 @@
 //! What the tests share: a container or a named skip, and the state of this process as the kernel has it.
 
 use hotcell_host::blocking::Container;
-use hotcell_host::protocol::{Outcome, Verdict};
+use hotcell_host::Outcome;
+use hotcell_host::protocol::Verdict;
 use hotcell_host::{Error, Event, Program, default_setup};
 use std::fs;
 use std::process::Command;
@@ -45,7 +46,7 @@ pub fn exit_code(outcome: &Outcome) -> u8 {
 
 pub fn output(container: &Container, script: &str) -> String {
     let collected = container.run(Program::new(format!("sh\0-c\0{script}\0").as_bytes()), &[], 1 << 20).unwrap();
-    assert_eq!(collected.verdict, Verdict::Exited(0), "{script}: {}", String::from_utf8_lossy(&collected.stderr));
+    assert_eq!(collected.outcome.verdict, Verdict::Exited(0), "{script}: {}", String::from_utf8_lossy(&collected.stderr));
     String::from_utf8(collected.stdout).unwrap().trim_end().to_owned()
 }
 

@@ -4,7 +4,7 @@
 //! thread-local storage. One function that never returns: raw system calls only, no allocation, nothing dropped, no lock, no panic,
 //! no errno. What it needs lies in the [`Plan`]; what goes wrong it leaves there.
 //!
-//! The order: session, descriptors, limits, keyring and signals come while there are rights to fail with; the identity goes before
+//! The order: session, descriptors, limits, keyring, cgroup namespace and signals come while there are rights to fail with; the identity goes before
 //! the capabilities, because it takes one to change it; the working directory is entered *after* both, with what the program may;
 //! then the sync point, and the program.
 
@@ -13,7 +13,6 @@ use hotcell_linux::capability;
 use hotcell_linux::keyring;
 use hotcell_linux::process::raw;
 use hotcell_protocol::Step;
-use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
@@ -91,6 +90,10 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
     if !matches!(-result as i32, libc::ENOSYS | libc::EPERM | libc::EDQUOT) {
         check(Step::JoinKeyring, 0, result)?;
     }
+    if plan.hides_cgroup {
+        // SAFETY: no memory involved.
+        check(Step::HideCgroup, 0, unsafe { raw::unshare(libc::CLONE_NEWCGROUP) })?;
+    }
     if let Some((uid, gid)) = plan.identity {
         // SAFETY: no memory involved.
         check(Step::SetChildIdentity, 0, unsafe { raw::setresgid(gid, gid, gid) })?;
@@ -129,13 +132,13 @@ unsafe fn place_descriptors(plan: &Plan) -> Result<i32, Failed> {
     for (index, fd) in (0..).zip(&plan.fds) {
         // None of the sources is below `count` (`clear_targets`), so none is overwritten before its turn.
         // SAFETY: no memory involved.
-        check(Step::DupDescriptor, index, unsafe { raw::dup3(fd.as_raw_fd(), index as i32, 0) })?;
+        check(Step::DupDescriptor, index, unsafe { raw::dup3(*fd, index as i32, 0) })?;
     }
     let first_closed = if count == 0 { 3 } else { count as u32 };
     // SAFETY: no memory involved; close-on-exec instead of closing, because the descriptor to execute is among them.
     let result = unsafe { raw::close_range(first_closed, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     check(Step::CloseDescriptors, 0, result)?;
-    Ok(plan.execute.as_ref().map_or(-1, AsRawFd::as_raw_fd))
+    Ok(plan.execute)
 }
 
 /// Returns only on failure.

@@ -7,9 +7,10 @@
 use hotcell_linux::file;
 use hotcell_protocol::{Exec, Failure, Resource, Step, strings};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32};
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64};
+use std::sync::{Mutex, PoisonError};
 
 /// Where programs are looked for in an environment without PATH.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
@@ -52,16 +53,29 @@ pub struct Plan {
     pub envp: Vec<*const libc::c_char>,
     /// What to execute, in this order, until one is found. Empty with `execute`.
     pub candidates: Vec<*const libc::c_char>,
-    pub execute: Option<OwnedFd>,
+    /// The descriptor to execute, or -1.
+    pub execute: RawFd,
     /// These become 0, 1, 2, …; none leaves init's three /dev/null.
-    pub fds: Vec<OwnedFd>,
+    pub fds: Vec<RawFd>,
+    /// Our copies of what the child has been given: closed once it has its own, see [`Plan::close_descriptors`].
+    descriptors: Mutex<Vec<OwnedFd>>,
     pub rlimits: Vec<PlannedLimit>,
     pub cwd: *const libc::c_char,
     /// (uid, gid) to take, if they differ from init's.
     pub identity: Option<(u32, u32)>,
+    /// Whether the cgroup that it is born in shall be the root of what it sees of cgroups.
+    pub hides_cgroup: bool,
     pub has_sync_point: bool,
     /// Where to write a byte on arrival at the sync point, or -1.
     pub arrival: i32,
+    /// Its pid, stored by the kernel before it runs; 0 until then.
+    pub pid: AtomicI32,
+    /// For the thread that clones it: errno if that failed.
+    pub clone_errno: AtomicI32,
+    /// Likewise: `CLOCK_MONOTONIC` in microseconds when the program ran, or the child had failed; 0 until then.
+    pub executed_us: AtomicU64,
+    /// Likewise: the signal to send once there is somebody to send it to; with SIGKILL in it nobody is cloned any more.
+    pub pending_signal: AtomicI32,
     /// [`crate::exec::child::gate`]; the child waits on it.
     pub gate: AtomicU32,
     /// errno of a failure, or 0; written by the child last of the three.
@@ -70,6 +84,11 @@ pub struct Plan {
     pub failed_index: AtomicU32,
     pub limits: Limits,
 }
+
+// SAFETY: the pointers lead into `strings`, which is never changed and lives as long; all else that changes is atomic or locked.
+unsafe impl Send for Plan {}
+// SAFETY: as above.
+unsafe impl Sync for Plan {}
 
 impl Plan {
     /// Lays out a request. Its descriptors come in the order of the packet.
@@ -85,10 +104,11 @@ impl Plan {
         let variables = strings(environment).ok_or_else(|| invalid(libc::EINVAL))?;
         let name = arguments.clone().next().ok_or_else(|| invalid(libc::EINVAL))?;
 
-        let mut fds = fds.into_iter();
-        let execute = if exec.flags.execute_fd { Some(fds.next().ok_or_else(|| invalid(libc::EBADF))?) } else { None };
-        let fds: Vec<_> = fds.collect();
-        if fds.len() != exec.fds as usize {
+        let mut numbers = fds.iter().map(AsRawFd::as_raw_fd);
+        let execute =
+            if exec.flags.execute_fd { Some(numbers.next().ok_or_else(|| invalid(libc::EBADF))?) } else { None };
+        let numbers: Vec<_> = numbers.collect();
+        if numbers.len() != exec.fds as usize {
             return Err(invalid(libc::EBADF));
         }
 
@@ -127,11 +147,17 @@ impl Plan {
             candidates: candidates.into_iter().map(pointer).collect(),
             cwd: cwd.map_or(ptr::null(), pointer),
             rlimits: plan_limits(exec),
+            hides_cgroup: false,
             has_sync_point: exec.flags.sync,
             arrival: -1,
             strings,
-            execute,
-            fds,
+            execute: execute.unwrap_or(-1),
+            fds: numbers,
+            descriptors: Mutex::new(fds),
+            pid: AtomicI32::new(0),
+            clone_errno: AtomicI32::new(0),
+            executed_us: AtomicU64::new(0),
+            pending_signal: AtomicI32::new(0),
             identity,
             gate: AtomicU32::new(0),
             failed_errno: AtomicI32::new(0),
@@ -139,6 +165,32 @@ impl Plan {
             failed_index: AtomicU32::new(0),
             limits,
         })
+    }
+
+    /// Takes a descriptor that the child is to have a copy of.
+    pub fn keep(&mut self, descriptor: OwnedFd) {
+        self.descriptors.get_mut().unwrap_or_else(PoisonError::into_inner).push(descriptor);
+    }
+
+    /// Closes our copies, so that who holds the other ends sees what the program does with its own. The child must have been cloned.
+    pub fn close_descriptors(&self) {
+        drop(std::mem::take(&mut *self.descriptors.lock().unwrap_or_else(PoisonError::into_inner)));
+    }
+
+    /// Processes and threads at once: `RLIMIT_NPROC`, unless a lower one is planned.
+    pub fn limit_processes(&mut self, most: u64) {
+        match self.rlimits.iter_mut().find(|planned| planned.resource == Resource::Nproc.number()) {
+            Some(planned) if planned.index.is_some() => {
+                planned.limit.rlim_cur = planned.limit.rlim_cur.min(most);
+                planned.limit.rlim_max = planned.limit.rlim_max.min(most);
+            }
+            Some(planned) => planned.limit = libc::rlimit64 { rlim_cur: most, rlim_max: most },
+            None => self.rlimits.push(PlannedLimit {
+                resource: Resource::Nproc.number(),
+                limit: libc::rlimit64 { rlim_cur: most, rlim_max: most },
+                index: None,
+            }),
+        }
     }
 
     /// What the child reported, if it failed.

@@ -7,10 +7,12 @@
 //! execve the child is one that their programs may stop, or keep from executing a file that they hold a lease on (fcntl(2)). Such a child
 //! runs beside pid 1, on a stack of its own, and its plan is kept until it is reaped. It has the one end of a pipe of which we read the
 //! other: a byte says that it has come to its sync point, the end that it has executed the program, or ended.
+//!
+//! Runs in a group are cloned by the group's own thread, see [`super::forker`].
 
 use super::Plan;
 use super::child::{self, gate};
-use hotcell_linux::clone3::clone_vm;
+use hotcell_linux::clone3::{CloneVm, clone_vm};
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::process::raw;
 use hotcell_linux::signal::Stack;
@@ -18,26 +20,19 @@ use hotcell_linux::{errno, file, poll, process};
 use hotcell_protocol::{Failure, Step};
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::sync::atomic::Ordering::Release;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
 
 /// Clones children.
 pub struct Spawner {
     stack: Stack,
 }
 
-/// A program that runs.
-pub struct Started {
-    /// Its pid.
-    pub pid: i32,
-}
-
-/// A child that runs beside us.
-pub struct Waiting {
-    /// Its pid.
-    pub pid: i32,
-    plan: Box<Plan>,
-    /// Unmapped with this value, which is not before the child was reaped.
-    _stack: Stack,
+/// A child that was cloned, or is about to be.
+pub struct Child {
+    plan: Arc<Plan>,
+    /// Of one that runs beside us. Unmapped with this value, which is not before the child was reaped.
+    _stack: Option<Stack>,
     /// See the module's documentation.
     progress: Option<PipeReader>,
 }
@@ -51,6 +46,17 @@ pub enum Progress {
     Over,
 }
 
+/// Gives the plan a pipe of which the child has the one end, and returns the other.
+pub fn watch_progress(plan: &mut Plan) -> io::Result<PipeReader> {
+    let (progress, arrival) = io::pipe()?;
+    // Where it is not overwritten when the run's descriptors are placed.
+    let lowest = plan.fds.len().max(3) as i32;
+    let arrival = file::duplicate_above(arrival.as_fd(), lowest)?;
+    plan.arrival = arrival.as_raw_fd();
+    plan.keep(arrival);
+    Ok(progress)
+}
+
 impl Spawner {
     /// Maps the stack.
     pub fn new() -> io::Result<Self> {
@@ -58,16 +64,20 @@ impl Spawner {
     }
 
     /// Clones and executes; returns when the program runs, or was found not to be executable and is gone.
-    pub fn execute(&self, plan: &mut Plan) -> Result<Started, Failure> {
+    pub fn execute(&self, plan: Plan) -> Result<Child, Failure> {
+        let plan = Arc::new(plan);
         let flags = libc::CLONE_VFORK as u64;
-        let argument = std::ptr::from_mut(plan).cast();
+        let how = CloneVm { flags, exit_signal: libc::SIGCHLD, stack: &self.stack, pid: Some(&plan.pid), cgroup: None };
+        let argument = Arc::as_ptr(&plan).cast_mut().cast();
         // SAFETY: CLONE_VFORK keeps us, and with us the plan and the one user of the stack, until the child is done with both;
         // `child::main` keeps to raw system calls.
-        let result =
-            unsafe { clone_vm(flags, libc::SIGCHLD, self.stack.base(), self.stack.size(), child::main, argument) };
+        let result = unsafe { clone_vm(how, child::main, argument) };
         let pid = result.map_err(|error| Failure::new(Step::CloneChild, errno(&error)))?;
         match plan.failure() {
-            None => Ok(Started { pid }),
+            None => {
+                plan.close_descriptors();
+                Ok(Child { plan, _stack: None, progress: None })
+            }
             Some(failure) => {
                 process::wait_for(pid);
                 Err(failure)
@@ -76,26 +86,44 @@ impl Spawner {
     }
 
     /// Clones a child that runs beside us, and waits at its sync point if it has one.
-    pub fn start_beside(&self, plan: Plan) -> Result<Waiting, Failure> {
+    pub fn start_beside(&self, mut plan: Plan) -> Result<Child, Failure> {
         let failed = |error: io::Error| Failure::new(Step::CloneChild, errno(&error));
         let stack = Stack::new().map_err(failed)?;
-        let (progress, arrival) = io::pipe().map_err(failed)?;
-        let mut plan = Box::new(plan);
-        // Where it is not overwritten when the run's descriptors are placed.
-        let lowest = plan.fds.len().max(3) as i32;
-        let arrival = file::duplicate_above(arrival.as_fd(), lowest).map_err(failed)?;
-        plan.arrival = arrival.as_raw_fd();
-        let argument = (&raw mut *plan).cast();
-        // SAFETY: plan and stack live in `Waiting`, which is kept until the child is reaped; `child::main` keeps to raw calls.
-        let result = unsafe { clone_vm(0, libc::SIGCHLD, stack.base(), stack.size(), child::main, argument) };
-        let pid = result.map_err(failed)?;
-        // The child has a copy in a table of its own, which execve closes.
-        drop(arrival);
-        Ok(Waiting { pid, plan, _stack: stack, progress: Some(progress) })
+        let progress = watch_progress(&mut plan).map_err(failed)?;
+        let plan = Arc::new(plan);
+        let how = CloneVm { flags: 0, exit_signal: libc::SIGCHLD, stack: &stack, pid: Some(&plan.pid), cgroup: None };
+        let argument = Arc::as_ptr(&plan).cast_mut().cast();
+        // SAFETY: plan and stack live in `Child`, which is kept until the child is reaped; `child::main` keeps to raw calls.
+        let result = unsafe { clone_vm(how, child::main, argument) };
+        result.map_err(failed)?;
+        // The child has a table of its own, with copies that execve closes or the program keeps.
+        plan.close_descriptors();
+        Ok(Child { plan, _stack: Some(stack), progress: Some(progress) })
     }
 }
 
-impl Waiting {
+impl Child {
+    /// One that a group's thread clones.
+    pub(super) fn of_group(plan: Arc<Plan>, progress: Option<PipeReader>) -> Self {
+        Self { plan, _stack: None, progress }
+    }
+
+    /// Its pid; `None` until it was cloned.
+    pub fn pid(&self) -> Option<i32> {
+        Some(self.plan.pid.load(SeqCst)).filter(|pid| *pid > 0)
+    }
+
+    /// Signals it, now or as soon as it was cloned. A child that nobody has cloned yet is not cloned any more after a SIGKILL.
+    pub fn signal(&self, signal: i32) {
+        if self.pid().is_none() {
+            self.plan.pending_signal.store(signal, SeqCst);
+        }
+        // Either we find the pid here, or who clones it finds the signal there; twice is no harm.
+        if let Some(pid) = self.pid() {
+            let _ = process::kill(pid, signal);
+        }
+    }
+
     /// Opens the gate of the sync point.
     pub fn resume(&self) {
         self.plan.gate.store(gate::OPEN, Release);
@@ -110,32 +138,52 @@ impl Waiting {
         self.plan.has_sync_point
     }
 
-    /// What becomes readable when there is [`Progress`]; `None` once it is over.
+    /// When the group's thread saw it run, in microseconds of `CLOCK_MONOTONIC`.
+    pub fn executed_us(&self) -> Option<u64> {
+        Some(self.plan.executed_us.load(Acquire)).filter(|us| *us > 0)
+    }
+
+    /// Why it could not be cloned by the group's thread.
+    pub fn clone_failure(&self) -> Option<Failure> {
+        let errno = self.plan.clone_errno.load(Acquire);
+        (errno != 0).then(|| Failure::new(Step::CloneChild, errno))
+    }
+
+    /// What becomes readable when there is [`Progress`]; `None` once it is over, and where nobody asked.
     pub fn progress(&self) -> Option<BorrowedFd<'_>> {
         self.progress.as_ref().map(AsFd::as_fd)
     }
 
     /// Takes note of progress, if there is any.
-    ///
-    /// When it is over, our copies of the run's descriptors are closed, so that who holds the other ends sees what the program does
-    /// with its own. Until then the child may read the list of them.
     pub fn advance(&mut self, epoll: &Epoll) -> Option<Progress> {
         let progress = self.progress.as_mut()?;
         if !poll::is_readable(progress.as_fd()) {
             return None;
         }
         if matches!(progress.read(&mut [0]), Ok(1)) {
+            // It came while nobody was there to be signalled.
+            let signal = self.plan.pending_signal.load(SeqCst);
+            if signal == libc::SIGKILL {
+                self.signal(signal);
+            }
             return Some(Progress::AtSyncPoint);
         }
         // By name: a child cloned meanwhile may hold a copy of it, with which the registration would live on.
         let _ = epoll.remove(progress.as_fd());
         self.progress = None;
-        self.plan.fds.clear();
-        self.plan.execute = None;
         Some(Progress::Over)
     }
 
-    /// What the child reported, if it ended without executing the program.
+    /// It was reaped: closes what is left of its descriptors. Returns what it reported, if it ended without executing the program.
+    pub fn over(&mut self, epoll: &Epoll) -> Option<Failure> {
+        if let Some(progress) = self.progress.take() {
+            let _ = epoll.remove(progress.as_fd());
+        }
+        self.plan.close_descriptors();
+        self.plan.failure()
+    }
+
+    /// What it reported so far.
     pub fn failure(&self) -> Option<Failure> {
         self.plan.failure()
     }

@@ -3,14 +3,16 @@
 //! The allocator of the test binary ends whoever allocates in a process other than the one that said it may: the child shares our
 //! memory, so an allocation there would corrupt ours, and a lock taken there would stay taken.
 
-use super::{Plan, Progress, Spawner};
+use super::forker::Place;
+use super::{Forker, Plan, Progress, Spawner};
 use hotcell_linux::epoll::Epoll;
+use hotcell_linux::eventfd::EventFd;
 use hotcell_linux::process::{self, raw};
-use hotcell_protocol::{Exec, ExecFlags, Failure, RLimit, Resource, Step};
+use hotcell_protocol::{Exec, ExecFlags, Failure, Identity, RLimit, Resource, Step};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::os::fd::OwnedFd;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// What a child that allocates ends with.
 const ALLOCATED: i32 = 99;
@@ -53,16 +55,28 @@ static ALLOCATOR: OwnersOnly = OwnersOnly;
 fn run(exec: &Exec<'_>, fds: Vec<OwnedFd>) -> Result<i32, Failure> {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let spawner = Spawner::new().unwrap();
-    let mut plan = Plan::new(exec, b"PATH=/usr/bin:/bin\0", fds, None).unwrap();
+    let plan = Plan::new(exec, b"PATH=/usr/bin:/bin\0", fds, None).unwrap();
     OWNER.store(std::process::id() as i32, Ordering::Relaxed);
-    let started = spawner.execute(&mut plan);
+    let started = spawner.execute(plan);
     OWNER.store(0, Ordering::Relaxed);
-    Ok(exit_code(started?.pid))
+    Ok(exit_code(started?.pid().unwrap()))
+}
+
+/// Reaps one child, also one that is only about to be cloned.
+fn reap() -> process::Reaped {
+    let began = std::time::Instant::now();
+    loop {
+        match process::wait_any(true) {
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => std::thread::yield_now(),
+            other => return other.unwrap().unwrap(),
+        }
+        assert!(began.elapsed().as_secs() < 60, "nobody was cloned");
+    }
 }
 
 fn exit_code(pid: i32) -> i32 {
     loop {
-        let reaped = process::wait_any(true).unwrap().unwrap();
+        let reaped = reap();
         if reaped.pid == pid {
             return libc::WEXITSTATUS(reaped.status);
         }
@@ -113,17 +127,118 @@ fn a_child_that_runs_beside_us_waits_at_its_sync_point() {
     let plan = Plan::new(&exec, b"PATH=/usr/bin:/bin\0", vec![], None).unwrap();
     let mut waiting = spawner.start_beside(plan).unwrap();
     let epoll = Epoll::new().unwrap();
-    let next = |waiting: &mut super::Waiting| loop {
+    let next = |waiting: &mut super::Child| loop {
         if let Some(progress) = waiting.advance(&epoll) {
             break progress;
         }
         std::thread::yield_now();
     };
     assert_eq!(next(&mut waiting), Progress::AtSyncPoint);
-    let executable = std::fs::read_link(format!("/proc/{}/exe", waiting.pid)).unwrap();
+    let executable = std::fs::read_link(format!("/proc/{}/exe", waiting.pid().unwrap())).unwrap();
     assert_eq!(executable, std::env::current_exe().unwrap(), "the program does not run yet");
     waiting.resume();
     assert_eq!(next(&mut waiting), Progress::Over);
     assert!(waiting.failure().is_none());
-    assert_eq!(exit_code(waiting.pid), 5);
+    assert_eq!(exit_code(waiting.pid().unwrap()), 5);
+}
+
+/// A forker that is where we are: what cgroups do is tested with containers.
+fn forker() -> (Forker, Arc<EventFd>) {
+    // SAFETY: no memory involved.
+    let uid = unsafe { libc::geteuid() };
+    // SAFETY: no memory involved.
+    let gid = unsafe { libc::getegid() };
+    let news = Arc::new(EventFd::new().unwrap());
+    let place = Place { tasks: vec![], directory: None, init: Identity { uid, gid }, proc: None };
+    let forker = Forker::start(place, &news).unwrap();
+    while forker.entered().is_none() {
+        std::thread::yield_now();
+    }
+    (forker, news)
+}
+
+fn may_unshare() -> bool {
+    // SAFETY: no memory involved.
+    unsafe { libc::geteuid() == 0 }
+}
+
+fn plan(script: &'static [u8], sync: bool) -> Plan {
+    let flags = ExecFlags { sync, ..ExecFlags::default() };
+    Plan::new(&Exec { flags, ..shell(script) }, b"PATH=/usr/bin:/bin\0", vec![], None).unwrap()
+}
+
+#[test]
+fn the_thread_of_a_group_clones_one_after_the_other() {
+    if !may_unshare() {
+        return;
+    }
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (forker, _news) = forker();
+    for _ in 0..50 {
+        let mut child = forker.clone_child(plan(b"sh\0-c\0exit 6\0", false), false).unwrap();
+        let reaped = reap();
+        // Known without a word from the thread.
+        assert_eq!((child.pid(), libc::WEXITSTATUS(reaped.status)), (Some(reaped.pid), 6));
+        assert_eq!(child.over(&Epoll::new().unwrap()), None);
+    }
+    forker.follow();
+    let mut absent = forker.clone_child(plan(b"absent\0", false), false).unwrap();
+    let reaped = reap();
+    assert_eq!(absent.pid(), Some(reaped.pid));
+    let failure = absent.over(&Epoll::new().unwrap()).unwrap();
+    assert_eq!((failure.step, failure.errno), (Step::Execve, libc::ENOENT));
+}
+
+#[test]
+fn the_thread_of_a_group_stands_still_at_a_sync_point_and_we_do_not() {
+    if !may_unshare() {
+        return;
+    }
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (forker, _news) = forker();
+    let epoll = Epoll::new().unwrap();
+    let next = |child: &mut super::Child| loop {
+        if let Some(progress) = child.advance(&epoll) {
+            break progress;
+        }
+        std::thread::yield_now();
+    };
+    let mut child = forker.clone_child(plan(b"sh\0-c\0exit 5\0", true), true).unwrap();
+    assert_eq!(next(&mut child), Progress::AtSyncPoint);
+    assert_eq!(child.executed_us(), None);
+    child.resume();
+    assert_eq!(next(&mut child), Progress::Over);
+    assert_eq!(exit_code(child.pid().unwrap()), 5);
+    // Killed there, it never runs.
+    let mut child = forker.clone_child(plan(b"sh\0-c\0exit 5\0", true), true).unwrap();
+    assert_eq!(next(&mut child), Progress::AtSyncPoint);
+    child.signal(libc::SIGKILL);
+    let reaped = reap();
+    assert_eq!(reaped.status, libc::SIGKILL);
+    assert_eq!(next(&mut child), Progress::Over);
+}
+
+#[test]
+fn who_is_killed_before_his_turn_is_never_cloned() {
+    if !may_unshare() {
+        return;
+    }
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (forker, news) = forker();
+    let mut first = forker.clone_child(plan(b"sh\0-c\0exit 5\0", true), true).unwrap();
+    while first.advance(&Epoll::new().unwrap()).is_none() {
+        std::thread::yield_now();
+    }
+    // The thread stands with the first one.
+    let second = forker.clone_child(plan(b"sh\0-c\0exit 7\0", false), false).unwrap();
+    assert!(forker.clone_child(plan(b"true\0", false), false).is_err(), "there is one place in the queue");
+    second.signal(libc::SIGKILL);
+    news.drain();
+    first.resume();
+    assert_eq!(exit_code(first.pid().unwrap()), 5);
+    while second.clone_failure().is_none() {
+        std::thread::yield_now();
+    }
+    assert_eq!((second.pid(), second.clone_failure().unwrap().errno), (None, libc::ECANCELED));
+    assert!(hotcell_linux::poll::is_readable(std::os::fd::AsFd::as_fd(&*news)));
 }

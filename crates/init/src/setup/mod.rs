@@ -62,11 +62,13 @@ impl Placement {
 }
 
 /// Makes the container and serves it. Never returns: it ends with its socket.
-pub fn main(setup: &Setup, placement: io::Result<Placement>, user_namespace: bool) -> ! {
+///
+/// `in_cgroup`: it was born in a cgroup of its own, and has no cgroup namespace.
+pub fn main(setup: &Setup, placement: io::Result<Placement>, user_namespace: bool, in_cgroup: bool) -> ! {
     // Without its socket it cannot even say so; the host sees the other end close.
     let Ok(Placement { socket, gate }) = placement else { std::process::exit(1) };
     let code = match build(setup, gate, user_namespace) {
-        Ok(built) => container::serve(Container::new(setup, socket, built)),
+        Ok(built) => container::serve(Container::new(setup, in_cgroup, socket, built)),
         Err(failure) => {
             let mut packet = Vec::new();
             codec::encode(&Reply { id: 0, body: ReplyBody::Failed(failure) }, &mut packet);
