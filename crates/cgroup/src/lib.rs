@@ -143,4 +143,5 @@ pub use group::{CpuCounter, Entrance, Group, Instruments, Reuse};
 pub use limits::{CpuQuota, CpuSet, Limits};
 pub use parent::{Options, Parent};
 pub use stale::Swept;
+pub use tree::Legacy;
 pub use usage::{CpuTime, Oom, Usage};

@@ -8,7 +8,7 @@ use crate::limits::CpuSet;
 use crate::name;
 use crate::place;
 use crate::stale::{self, Swept};
-use crate::tree::{Place, Tree};
+use crate::tree::{Legacy, Place, Tree};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -104,6 +104,11 @@ impl Parent {
     /// Our directory in each hierarchy.
     pub fn directories(&self) -> impl Iterator<Item = (Version, Controllers, &Path)> {
         self.0.trees.iter().map(|tree| (tree.version, tree.controllers, tree.directory.path()))
+    }
+
+    /// What somebody who outlives this process needs to remove it all.
+    pub fn legacies(&self) -> impl Iterator<Item = Legacy<'_>> {
+        self.0.trees.iter().map(Tree::legacy)
     }
 
     /// What was found before, and what was wrong with places that were tried in vain.

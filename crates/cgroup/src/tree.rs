@@ -13,7 +13,7 @@ use crate::{kill, v1, v2};
 use hotcell_linux::file;
 use nix::fcntl::Flock;
 use nix::libc;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,6 +49,19 @@ pub struct Tree {
     _lock: Flock<OwnedFd>,
     moved: bool,
     enabled: Controllers,
+}
+
+/// The directory of a host process, from where its parent stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Legacy<'a> {
+    /// The directory that the parent is in.
+    pub base: BorrowedFd<'a>,
+    /// The parent's name.
+    pub parent: &'a str,
+    /// The name in the parent.
+    pub owner: &'a str,
+    /// What has to be disabled, up to the base, before a process in the leaf `host` can leave it for the base.
+    pub enabled: Controllers,
 }
 
 /// How long another process that is just making or unmaking its own directory is waited for.
@@ -118,6 +131,12 @@ impl Tree {
         v2::enable(&self.directory, self.controllers)?;
         self.controllers = v2::enabled(&self.directory).and(Controllers::V2);
         Ok(())
+    }
+
+    /// What somebody who outlives this process needs to remove its directory.
+    pub fn legacy(&self) -> Legacy<'_> {
+        let enabled = if self.moved { self.controllers } else { Controllers::NONE };
+        Legacy { base: self.base.as_fd(), parent: &self.parent_name, owner: &self.own_name, enabled }
     }
 
     /// Makes a container's cgroup, with everything that it can have.

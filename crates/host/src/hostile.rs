@@ -12,7 +12,8 @@ use hotcell_linux::pidfd;
 use hotcell_linux::seqpacket::{self, Wait};
 use hotcell_protocol::codec::{PACKET_MAX, TAG_MEMFD};
 use hotcell_protocol::{
-    Cloned, DecodeError, Failure, Identity, Opened, Outcome, Reply, ReplyBody, Request, Step, Usage, VERSION, Verdict, encode,
+    Cloned, DecodeError, Failure, Identity, Opened, Outcome, Reply, ReplyBody, Request, Step, Usage, VERSION, Verdict,
+    encode,
 };
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

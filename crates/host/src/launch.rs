@@ -5,6 +5,7 @@
 //! end, even by SIGKILL, it sees the end of its socket and takes every container along; when *it* ends, its containers die
 //! (parent-death signal, and for the moments in which that is not set, by us), and whoever creates the next one starts another.
 
+use crate::cgroups;
 use crate::connection::Connection;
 use crate::error::{Error, errno};
 use crate::event::{Batch, RequestId};
@@ -14,7 +15,7 @@ use crate::{image, lock, pipe};
 use hotcell_linux::seqpacket::{self, Received, RecvError, Wait};
 use hotcell_linux::{pidfd, spawn};
 use hotcell_protocol::codec::{PACKET_MAX, split};
-use hotcell_protocol::{Launch, Launched, Setup, decode};
+use hotcell_protocol::{Guard, Launch, Launched, Order, Setup, decode};
 use nix::libc;
 use nix::sys::epoll::EpollFlags;
 use std::collections::{HashMap, VecDeque};
@@ -46,6 +47,8 @@ struct State {
     /// Those that it has made. They die with it by themselves, but for the moments in which they change credentials.
     made: Vec<Weak<Connection>>,
     queue: VecDeque<Outgoing>,
+    /// Of which [`cgroups::generation`] it knows.
+    guarded: u64,
 }
 
 impl State {
@@ -66,12 +69,14 @@ pub(crate) fn launch(
     end: OwnedFd,
     cgroup: Option<OwnedFd>,
 ) -> Result<(), Error> {
-    let message = Launch { id: connection.key().wire(), setup, cgroup: cgroup.is_some() };
+    let id = connection.key().wire();
+    let order = Order::Launch(Box::new(Launch { id, setup, cgroup: cgroup.is_some() }));
     let fds: Vec<_> = std::iter::once(&end).chain(&cgroup).map(AsFd::as_fd).collect();
     // A launcher may have died unnoticed until the packet is refused, so there is a second attempt, with a new one.
     for _ in 0..2 {
         let launcher = Launcher::current()?;
-        if launcher.send(connection, &message, &fds)? {
+        launcher.guard_cgroups();
+        if launcher.send_launch(connection, id, &order, &fds)? {
             return Ok(());
         }
         launcher.lose();
@@ -116,16 +121,53 @@ impl Launcher {
         Ok(launcher)
     }
 
+    /// Has it remove the cgroups that there are when this process is gone. Best effort: the next process sweeps, too.
+    fn guard_cgroups(&self) {
+        let generation = cgroups::generation();
+        if std::mem::replace(&mut lock(&self.state).guarded, generation) == generation {
+            return;
+        }
+        for parent in cgroups::all() {
+            for legacy in parent.legacies() {
+                let bytes = |text: &str| text.as_bytes().to_vec().into();
+                let (parent, owner) = (bytes(legacy.parent), bytes(legacy.owner));
+                let guard = Guard { parent, owner, enabled: bytes(&legacy.enabled.to_string()) };
+                let _ = self.send(&Order::Guard(guard), &[legacy.base]);
+            }
+        }
+    }
+
     /// Sends a container's order. False: this launcher takes none any more, and does not know of it.
-    fn send(&self, connection: &Arc<Connection>, message: &Launch, own: &[BorrowedFd<'_>]) -> Result<bool, Error> {
+    fn send_launch(
+        &self,
+        connection: &Arc<Connection>,
+        id: u32,
+        order: &Order,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<bool, Error> {
         {
             let mut state = lock(&self.state);
             if state.lost {
                 return Ok(false);
             }
-            state.waiting.insert(message.id, Arc::clone(connection));
+            state.waiting.insert(id, Arc::clone(connection));
         }
-        let result = outgoing::encoded(message, |packet, memfd| {
+        match self.send(order, fds) {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                // Unless the reactor was faster: then the connection knows that it has failed.
+                let forgotten = lock(&self.state).waiting.remove(&id).is_some();
+                match error.raw_os_error() {
+                    _ if !forgotten => Ok(true),
+                    Some(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN) => Ok(false),
+                    _ => Err(Error::SendRequest { errno: errno(&error) }),
+                }
+            }
+        }
+    }
+
+    fn send(&self, order: &Order, own: &[BorrowedFd<'_>]) -> io::Result<()> {
+        outgoing::encoded(order, |packet, memfd| {
             let with_memfd: Vec<_>;
             let fds = match memfd {
                 None => own,
@@ -144,19 +186,7 @@ impl Launcher {
             state.queue.push_back(Outgoing::copy_of(packet, fds)?);
             self.reactor.watch_for_room(self.key, self.socket.as_fd(), true);
             Ok(())
-        });
-        match result {
-            Ok(()) => Ok(true),
-            Err(error) => {
-                // Unless the reactor was faster: then the connection knows that it has failed.
-                let forgotten = lock(&self.state).waiting.remove(&message.id).is_some();
-                match error.raw_os_error() {
-                    _ if !forgotten => Ok(true),
-                    Some(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN) => Ok(false),
-                    _ => Err(Error::SendRequest { errno: errno(&error) }),
-                }
-            }
-        }
+        })
     }
 
     /// The socket can be read or written.

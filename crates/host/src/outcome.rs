@@ -94,7 +94,8 @@ mod tests {
     use hotcell_cgroup::CpuTime;
 
     fn reported(verdict: Verdict) -> hotcell_protocol::Outcome {
-        let usage = hotcell_protocol::Usage { user_us: 10, system_us: 5, wall_us: 20, setup_us: 1, max_rss_bytes: 4096 };
+        let usage =
+            hotcell_protocol::Usage { user_us: 10, system_us: 5, wall_us: 20, setup_us: 1, max_rss_bytes: 4096 };
         hotcell_protocol::Outcome { verdict, usage, group_killed: false }
     }
 
@@ -129,10 +130,7 @@ mod tests {
     #[test]
     fn what_came_first_is_the_verdict() {
         let limits = Limits { cpu_us: Some(1), wall_us: Some(1), ..Limits::default() };
-        assert_eq!(
-            conclude(&reported(Verdict::WallTimeLimit), None, &limits).verdict,
-            Verdict::WallTimeLimit
-        );
+        assert_eq!(conclude(&reported(Verdict::WallTimeLimit), None, &limits).verdict, Verdict::WallTimeLimit);
         let oom = |oom| hotcell_cgroup::Usage { oom: Some(oom), ..Default::default() };
         let killed = reported(Verdict::Signaled(9));
         assert_eq!(conclude(&killed, Some(&oom(Oom::Limit)), &Limits::default()).verdict, Verdict::MemoryLimit);

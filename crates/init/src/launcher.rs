@@ -5,17 +5,19 @@
 //! init opens the sources of its mounts, and answers with init's pidfd. From then on host and init talk without it.
 //!
 //! It reaps what it made. When the host's end of the socket closes it kills every container by pidfd (a stopped or hung init
-//! would not notice the end of its own socket), waits for them and ends. Should the launcher itself be killed, init's
+//! would not notice the end of its own socket), waits for them, removes
+//! the host's cgroups ([`crate::guard`]) and ends. Should the launcher itself be killed, init's
 //! parent-death signal takes the containers along: this process has one thread, so the signal cannot come early.
 
 use crate::container::packet_buffer;
+use crate::guard::Guarded;
 use crate::identity::{self, Ids, Strategy};
 use crate::setup::{self, Placement};
 use hotcell_linux::clone3::{self, Fork};
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
 use hotcell_linux::{errno, file, memfd, pidfd, prctl, process, signal};
-use hotcell_protocol::{Cloned, Failure, Identity, Launch, Launched, Network, Setup, Step, codec};
+use hotcell_protocol::{Cloned, Failure, Identity, Launch, Launched, Network, Order, Setup, Step, codec};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -74,6 +76,7 @@ struct Launcher {
     epoll: Epoll,
     children: OwnedFd,
     containers: HashMap<i32, OwnedFd>,
+    guarded: Vec<Guarded>,
 }
 
 impl Launcher {
@@ -82,7 +85,7 @@ impl Launcher {
         let children = signal::signalfd_only(libc::SIGCHLD)?;
         epoll.add(socket.as_fd(), libc::EPOLLIN as u32, TOKEN_HOST)?;
         epoll.add(children.as_fd(), libc::EPOLLIN as u32, TOKEN_CHILDREN)?;
-        Ok(Self { socket, epoll, children, containers: HashMap::new() })
+        Ok(Self { socket, epoll, children, containers: HashMap::new(), guarded: Vec::new() })
     }
 
     fn serve(&mut self) -> io::Result<()> {
@@ -126,7 +129,19 @@ impl Launcher {
         } else {
             inline
         };
-        let Launch { id, mut setup, cgroup } = codec::decode(payload).map_err(|_| malformed())?;
+        let order = codec::decode(payload).map_err(|_| malformed())?;
+        let Launch { id, mut setup, cgroup } = match order {
+            Order::Launch(launch) => *launch,
+            Order::Guard(guard) => {
+                // Without a descriptor for it, the sweep of the next host will do.
+                if let Some(base) = fds.next() {
+                    let new = Guarded::new(guard, base);
+                    self.guarded.retain(|known| !known.is_same(&new));
+                    self.guarded.push(new);
+                }
+                return Ok(true);
+            }
+        };
         content.fill(0);
         buffer.get_mut(..received.len).unwrap_or_default().fill(0);
         let launched = match (fds.next(), fds.next()) {
@@ -220,6 +235,9 @@ impl Launcher {
             let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
         }
         self.reap(true);
+        for guarded in &self.guarded {
+            guarded.remove();
+        }
     }
 }
 

@@ -14,7 +14,7 @@
 //!
 //! The launcher exists so that making a container costs the same whatever the host's heap is: it is a process of a few hundred
 //! kilobytes, and init is a fork of it that never has to execute anything. It is also the guard: it ends, and kills every
-//! container, when the host closes its socket, be it by dying of SIGKILL. Modules: [`launcher`] and [`identity`] are the
+//! container, when the host closes its socket, be it by dying of SIGKILL. Modules: [`launcher`], [`identity`] and [`guard`] are the
 //! launcher's; [`setup`] turns a fork into a container; [`container`] is pid 1's command loop, and what it calls are [`files`],
 //! [`deletion`], [`exec`], [`groups`], [`runs`], [`watch`], [`sweep`] and [`reset`].
 //!
@@ -27,6 +27,7 @@ mod deletion;
 mod exec;
 mod files;
 mod groups;
+mod guard;
 mod identity;
 mod launcher;
 mod reset;

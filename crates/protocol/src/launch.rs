@@ -4,7 +4,27 @@ use crate::step::Failure;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-/// Host to launcher, with the container's end of its socket beside the packet.
+/// Host to launcher.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Order {
+    /// Make a container.
+    Launch(Box<Launch>),
+    /// Remove cgroups when the host is gone. No answer.
+    Guard(Guard),
+}
+
+/// The cgroups of a host in one hierarchy, with the directory that the parent is in beside the packet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    /// The name of the parent; removed if it is empty, and marked as made by a host.
+    pub parent: ByteBuf,
+    /// The name of this host's directory in it.
+    pub owner: ByteBuf,
+    /// v2: the controllers, separated by spaces, that are to be disabled if the host had moved into the leaf `host`.
+    pub enabled: ByteBuf,
+}
+
+/// A container to make, with its end of its socket beside the packet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Launch {
     /// Chosen by the host; comes back in [`Launched`].

@@ -6,7 +6,7 @@
 //! `SCM_RIGHTS` and pids as `SCM_CREDENTIALS`, so none of them is ever a number in the payload.
 //!
 //! ```text
-//! host ── Launch ──▶ launcher        host ── Request(id) ──▶ init
+//! host ── Order ───▶ launcher        host ── Request(id) ──▶ init
 //! host ◀─ Launched ─ launcher        host ◀── Reply(id) ──── init     (replies in any order)
 //! ```
 //!
@@ -28,7 +28,10 @@ mod tests;
 
 pub use codec::{DecodeError, decode, encode};
 pub use exec::{Exec, ExecFlags, strings};
-pub use launch::{Cloned, Identity, Launch, Launched, Mount, MountKind, Network, ProcMode, Setup, TmpfsLimits, UserNamespace};
+pub use launch::{
+    Cloned, Guard, Identity, Launch, Launched, Mount, MountKind, Network, Order, ProcMode, Setup, TmpfsLimits,
+    UserNamespace,
+};
 pub use limits::{RLimit, Resource, RunGroup, RunLimits};
 pub use outcome::{Outcome, Usage, Verdict};
 pub use reply::{Opened, Reply, ReplyBody};

@@ -106,9 +106,12 @@ fn every_message_arrives_as_it_was_sent() {
         assert_eq!(decode::<Reply>(&payload(&reply)), Ok(reply));
     }
     for cgroup in [false, true] {
-        let launch = Launch { id: 1, setup: setup(), cgroup };
-        assert_eq!(decode::<Launch>(&payload(&launch)), Ok(launch));
+        let order = Order::Launch(Box::new(Launch { id: 1, setup: setup(), cgroup }));
+        assert_eq!(decode::<Order>(&payload(&order)), Ok(order));
     }
+    let name = |text: &str| serde_bytes::ByteBuf::from(text.as_bytes());
+    let guard = Order::Guard(Guard { parent: name("hotcell"), owner: name("1-2"), enabled: name("cpu pids") });
+    assert_eq!(decode::<Order>(&payload(&guard)), Ok(guard));
     for result in [Ok(Cloned { pid: 1, init: Identity { uid: 2, gid: 3 } }), Err(failure())] {
         let launched = Launched { id: 1, result };
         assert_eq!(decode::<Launched>(&payload(&launched)), Ok(launched));

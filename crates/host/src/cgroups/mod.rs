@@ -26,4 +26,4 @@ mod parents;
 pub(crate) use groups::{Groups, Lease, Numbered};
 pub(crate) use housekeeper::{Job, hand_over};
 pub use parents::CgroupChoice;
-pub(crate) use parents::for_container;
+pub(crate) use parents::{all, for_container, generation};

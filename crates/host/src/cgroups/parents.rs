@@ -4,6 +4,7 @@ use super::housekeeper::{Job, hand_over};
 use crate::error::Error;
 use crate::lock;
 use hotcell_cgroup::{Container, Options, Parent};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Whether and how a container gets cgroups.
@@ -20,6 +21,8 @@ pub enum CgroupChoice {
 
 /// Those there are, and how often they could not be had: a host that allows none is not asked for each container again.
 static PARENTS: Mutex<Vec<Arc<Shared>>> = Mutex::new(Vec::new());
+
+static GENERATION: AtomicU64 = AtomicU64::new(0);
 
 struct Shared {
     options: Options,
@@ -76,19 +79,26 @@ fn get(options: &Options, known_failure: bool) -> Arc<Shared> {
     parents.retain(|shared| shared.options != *options);
     let shared = Arc::new(Shared { options: options.clone(), parent: Parent::create(options) });
     parents.push(Arc::clone(&shared));
+    if shared.parent.is_ok() {
+        GENERATION.fetch_add(1, Ordering::Release);
+    }
     shared
 }
 
 /// Removes those that no container uses. Failures are kept.
 pub(super) fn remove_unused() {
     let mut parents = lock(&PARENTS);
-    let (kept, unused) =
-        parents.drain(..).partition(|shared| Arc::strong_count(shared) > 1 || shared.parent.is_err());
+    let (kept, unused) = parents.drain(..).partition(|shared| Arc::strong_count(shared) > 1 || shared.parent.is_err());
     *parents = kept;
     drop::<Vec<_>>(unused);
 }
 
-/// The directories of all parents, for whoever removes them when this process is gone.
+/// Changes whenever a parent was made.
+pub(crate) fn generation() -> u64 {
+    GENERATION.load(Ordering::Acquire)
+}
+
+/// All parents, for whoever removes them when this process is gone.
 pub(crate) fn all() -> Vec<Parent> {
     lock(&PARENTS).iter().filter_map(|shared| shared.parent.clone().ok()).collect()
 }

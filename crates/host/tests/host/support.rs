@@ -1,11 +1,12 @@
 //! What the tests share: a container or a named skip, and the state of this process as the kernel has it.
 
-use hotcell_host::blocking::Container;
 use hotcell_host::Outcome;
+use hotcell_host::blocking::Container;
 use hotcell_host::protocol::Verdict;
 use hotcell_host::{Error, Event, Program, default_setup};
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// A container with default options; `None`, said aloud, where this host has none.
 pub fn container() -> Option<Container> {
@@ -46,7 +47,12 @@ pub fn exit_code(outcome: &Outcome) -> u8 {
 
 pub fn output(container: &Container, script: &str) -> String {
     let collected = container.run(Program::new(format!("sh\0-c\0{script}\0").as_bytes()), &[], 1 << 20).unwrap();
-    assert_eq!(collected.outcome.verdict, Verdict::Exited(0), "{script}: {}", String::from_utf8_lossy(&collected.stderr));
+    assert_eq!(
+        collected.outcome.verdict,
+        Verdict::Exited(0),
+        "{script}: {}",
+        String::from_utf8_lossy(&collected.stderr)
+    );
     String::from_utf8(collected.stdout).unwrap().trim_end().to_owned()
 }
 
@@ -54,6 +60,15 @@ pub fn failed(event: Event) -> Error {
     match event {
         Event::Failed(error) => error,
         other => panic!("expected a failure, got {other:?}"),
+    }
+}
+
+/// Waits until a condition holds, for long at most.
+pub fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::yield_now();
     }
 }
 
