@@ -88,11 +88,58 @@ const masterOptions: readonly Wrong[] = [
   [{ signal: 'now' }, TYPE, /"signal".*AbortSignal/],
   [{ limits: { outputBytes: -1 } }, RANGE, /"limits\.outputBytes"/],
   [{ limits: { outputbytes: 1 } }, VALUE, /"limits\.outputbytes".*"outputBytes"/],
-  [{ limits: { memoryBytes: 1 } }, UNSUPPORTED, /"limits\.memoryBytes"/],
-  [{ limits: { cpuTimeMs: 1 } }, UNSUPPORTED, /"limits\.cpuTimeMs"/],
   [{ seccomp: 'default' }, UNSUPPORTED, /"seccomp"/],
-  [{ cgroup: {} }, UNSUPPORTED, /"cgroup"/],
+  [{ cgroup: true }, TYPE, /"cgroup".*object or false/],
+  [{ cgroup: { parent: 'x' } }, VALUE, /no option "cgroup\.parent"/],
+  [{ cgroup: { name: 'a/b' } }, VALUE, /"cgroup\.name".*'a\/b'/],
+  [{ cgroup: { name: 1 } }, TYPE, /"cgroup\.name"/],
+  [{ cgroup: { base: 'judge.slice' } }, VALUE, /"cgroup\.base".*slash/],
+  [{ cgroup: { version: 3 } }, VALUE, /"cgroup\.version".*1 or 2/],
 ]
+
+/** Limits that are none, of a container or of a run. */
+const limits: readonly Wrong[] = [
+  [null, TYPE, /"limits"/],
+  [{ cpuTime: 1 }, VALUE, /no option "limits\.cpuTime".*"cpuTimeMs"/],
+  [{ cpuTimeMs: 0 }, RANGE, /"limits\.cpuTimeMs".*>= 1/],
+  [{ cpuTimeMs: 0.5 }, RANGE, /"limits\.cpuTimeMs".*integer/],
+  [{ cpuTimeMs: NaN }, RANGE, /"limits\.cpuTimeMs"/],
+  [{ cpuTimeMs: '1000' }, TYPE, /"limits\.cpuTimeMs"/],
+  [{ wallTimeMs: -1 }, RANGE, /"limits\.wallTimeMs"/],
+  [{ wallTimeMs: Infinity }, RANGE, /"limits\.wallTimeMs"/],
+  [{ wallTimeMs: 1e12 }, RANGE, /"limits\.wallTimeMs"/],
+  [{ memoryBytes: 1 }, RANGE, /"limits\.memoryBytes".*>= 65536/],
+  [{ memoryBytes: 2 ** 53 }, RANGE, /"limits\.memoryBytes"/],
+  [{ stackBytes: 4096 }, RANGE, /"limits\.stackBytes"/],
+  [{ fileSizeBytes: -1 }, RANGE, /"limits\.fileSizeBytes"/],
+  [{ processes: 0 }, RANGE, /"limits\.processes"/],
+  [{ processes: 1.5 }, RANGE, /"limits\.processes"/],
+  [{ openFiles: 0 }, RANGE, /"limits\.openFiles"/],
+  [{ cpuRate: 0 }, RANGE, /"limits\.cpuRate".*>= 0.001/],
+  [{ cpuRate: NaN }, RANGE, /"limits\.cpuRate"/],
+  [{ cpuRate: '1' }, TYPE, /"limits\.cpuRate"/],
+  [{ cpuSet: 0 }, TYPE, /"limits\.cpuSet"/],
+  [{ cpuSet: '' }, VALUE, /"limits\.cpuSet".*'0-3,8'/],
+  [{ cpuSet: '3-1' }, VALUE, /"limits\.cpuSet"/],
+  [{ cpuSet: '0,a' }, VALUE, /"limits\.cpuSet"/],
+]
+
+test('limits, of a container and of each way to run', async (t) => {
+  const master = await createMaster(t)
+  for (const [wrong, code, message] of limits) {
+    const about = JSON.stringify(wrong)
+    const options = { limits: wrong } as object
+    for (const attempt of [
+      Master.create(options),
+      master.execve({ args: ['true'], ...options }),
+      master.run('true', [], options),
+    ]) {
+      t.true(fits(await t.throwsAsync(attempt, { code, message }, about), code), about)
+    }
+    t.throws(() => master.spawn('true', [], options), { code, message }, about)
+  }
+  t.is((await master.run('true')).status, 'ok')
+})
 
 test('options of a container', async (t) => {
   for (const [wrong, code, message] of masterOptions) {
@@ -134,7 +181,6 @@ const execveParams: readonly Wrong[] = [
   [{ args: ['true'], syncFunc: 'later' }, TYPE, /"syncFunc".*function/],
   [{ args: ['true'], cwd: 1 }, TYPE, /"cwd"/],
   [{ args: ['true'], cwd: '' }, VALUE, /"cwd".*empty/],
-  [{ args: ['true'], limits: { wallTimeMs: 1 } }, UNSUPPORTED, /"limits\.wallTimeMs"/],
   [{ args: ['true'], limits: { outputBytes: 1 } }, UNSUPPORTED, /"limits\.outputBytes".*run\(\)/],
   [{ args: ['true'], seccomp: 'strict' }, UNSUPPORTED, /"seccomp"/],
   [{ args: ['true'], landlock: {} }, UNSUPPORTED, /"landlock"/],
@@ -166,9 +212,8 @@ const runOptions: readonly Wrong[] = [
   [{ collect: [1] }, TYPE, /"collect\[0\]"/],
   [{ collect: [''] }, VALUE, /"collect\[0\]"/],
   [{ limits: { outputBytes: '1' } }, TYPE, /"limits\.outputBytes"/],
-  [{ limits: { processes: 1 } }, UNSUPPORTED, /"limits\.processes"/],
   [{ signal: {} }, TYPE, /"signal"/],
-  [{ cgroup: {} }, UNSUPPORTED, /"cgroup"/],
+  [{ cgroup: {} }, VALUE, /no option "cgroup"/],
 ]
 
 test('options of run', async (t) => {

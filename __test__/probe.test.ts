@@ -34,6 +34,10 @@ test('lists features, each with a name, whether it is there, and what else is kn
     'landlock',
     'cgroup-v1',
     'cgroup-v2',
+    'cgroup-memory',
+    'cgroup-pids',
+    'cgroup-cpu',
+    'cgroup-cpuset',
   ]) {
     t.true(names.includes(name), name)
   }

@@ -17,8 +17,8 @@ import { binding, type Container, type ErrorData, type Extra, type NativeBridge,
 import { adoptFd, discardFd, setOwner } from './descriptor.js'
 import { traceResult, type TraceResult } from './result.js'
 
-/** Doubles in a row: id, kind, and seven of the kind's own. */
-const STRIDE = 10
+/** Doubles in a row: id, kind, and ten of the kind's own. */
+const STRIDE = 12
 /** Completions in a batch. More of them make more batches. */
 const ROWS = 256
 

@@ -92,6 +92,9 @@ const cures: Record<string, string> = {
   'Execve:EPERM': 'The kernel or a security module forbids to execute this file',
   'Execve:ENOMEM': 'There is too little memory, or RLIMIT_AS or RLIMIT_DATA is too small for the program to be loaded',
   'Execve:ELOOP': 'Too many symbolic links, or an interpreter that is a script that is a script',
+  'Execve:EAGAIN':
+    'The user has more processes in the container than RLIMIT_NPROC allows; without cgroups limits.processes counts those ' +
+    'of overlapping runs, too: use a container for each',
   'Execve:EINVAL': 'The file is no valid ELF program for this kernel',
   'Execve:EBADF': 'execFile is not an open descriptor of this process; keep it open until the promise settles',
   'CheckArguments:E2BIG':
@@ -104,6 +107,7 @@ const cures: Record<string, string> = {
     "A hard limit cannot be raised above the host process's own without CAP_SYS_RESOURCE: lower it, or raise that one (ulimit -H)",
   'SetRlimit:EINVAL':
     'The kernel refuses this value: soft must not be above hard, and nofile not above the sysctl fs.nr_open',
+  'EnterGroup:ENOSPC': 'The cgroup above has no room for another process: see its pids.max',
   'CloneChild:EAGAIN': 'The container has as many processes as RLIMIT_NPROC, pids.max or the kernel allow',
   'CloneChild:ENOMEM': 'There is too little memory to start a process',
   // Conditions.

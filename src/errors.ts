@@ -15,6 +15,7 @@ import { systemError } from './system-error.js'
  *
  * | code | means |
  * |---|---|
+ * | `ERR_HOTCELL_CGROUP` | a cgroup could not be made, or a limit not be set in it |
  * | `ERR_HOTCELL_CLOSED` | the container was destroyed |
  * | `ERR_HOTCELL_CONTAINER_LOST` | its init died or its socket closed, without `destroy()` |
  * | `ERR_HOTCELL_LAUNCHER` | the process that starts containers could not be started, or died |
@@ -25,6 +26,7 @@ import { systemError } from './system-error.js'
  * | `ERR_HOTCELL_UNSUPPORTED_PLATFORM` | there is no native addon for this platform |
  */
 export type HotcellErrorCode =
+  | 'ERR_HOTCELL_CGROUP'
   | 'ERR_HOTCELL_CLOSED'
   | 'ERR_HOTCELL_CONTAINER_LOST'
   | 'ERR_HOTCELL_LAUNCHER'
@@ -96,6 +98,7 @@ export function failure(data: ErrorData): HotcellError {
 type Condition = Exclude<ErrorData['kind'], 'failure'>
 
 const conditions: Record<Condition, readonly [code: HotcellErrorCode, said?: string]> = {
+  cgroup: ['ERR_HOTCELL_CGROUP'],
   closed: ['ERR_HOTCELL_CLOSED', 'The container was destroyed'],
   lost: ['ERR_HOTCELL_CONTAINER_LOST', 'The container is gone: its init ended without being asked to'],
   launcher: ['ERR_HOTCELL_LAUNCHER'],
@@ -133,7 +136,8 @@ export function closedFile(path: string, syscall: string): HotcellError {
 function place(data: ErrorData): string {
   if (data.index === undefined || data.index === null) return ''
   if (data.step === 'DupDescriptor') return ` (fds[${data.index}])`
-  if (data.step === 'SetRlimit') return ` (rlimits[${data.index}])`
+  // With a name it is one of `limits`.
+  if (data.step === 'SetRlimit' && !data.path?.length) return ` (rlimits[${data.index}])`
   return ''
 }
 

@@ -90,8 +90,8 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       this.#ended = Promise.resolve(this.#report(new AbortError(signal)))
       return
     }
-    const { args, env, cwd, rlimits } = command
-    const spawned = container.spawn(args, env, cwd, pipes, rlimits, FLAG_STARTED)
+    const { args, env, cwd, rlimits, limits } = command
+    const spawned = container.spawn(args, env, cwd, pipes, rlimits, limits.numbers, limits.cpuSet, FLAG_STARTED)
     this.#run = spawned.id
     this.#reply = expect(container, spawned.id)
     this.#stdin = new Input(spawned.stdin)
@@ -228,13 +228,15 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
   }
 
   async #collect(): Promise<RunResult<OutputOf<E>>> {
-    const { outputBytes, encoding } = this.#command
+    const { limits, encoding } = this.#command
     this.#stdin.closeUntaken()
-    this.#stdout.collect(outputBytes, () => this.#exceed('stdout'))
-    this.#stderr.collect(outputBytes, () => this.#exceed('stderr'))
+    this.#stdout.collect(limits.outputBytes, () => this.#exceed('stdout'))
+    this.#stderr.collect(limits.outputBytes, () => this.#exceed('stderr'))
     const outcome = await this.#ended
     if (outcome instanceof Error) throw outcome
-    const result = this.#breach === undefined ? outcome : outputLimit(outcome, this.#breach)
+    // Of a run that was ended for another limit there may be more than was to be kept.
+    const isLimited = outcome.status === 'time-limit' || outcome.status === 'memory-limit'
+    const result = this.#breach === undefined || isLimited ? outcome : outputLimit(outcome, this.#breach)
     const output = (bytes: Buffer): string | Buffer => (encoding === 'buffer' ? bytes : bytes.toString())
     return Object.assign(result, {
       stdout: output(this.#stdout.collected()),

@@ -4,6 +4,7 @@ import { expect, FLAG_SYNC, type Reply } from './bridge.js'
 import { failure } from './errors.js'
 import { cancellableSignal, type Cancellable } from './options/cancellable.js'
 import { encodeExecve, type ExecveParam } from './options/execve-param.js'
+import type { EncodedLimits } from './options/limits.js'
 import type { TraceResult } from './result.js'
 
 /** Ends a run when the signal comes; native sees to it that the run's end is reported after all. */
@@ -27,12 +28,13 @@ export async function execve(
   container: Container,
   param: ExecveParam,
   options: Cancellable | undefined,
+  defaults: EncodedLimits,
 ): Promise<TraceResult> {
-  const { args, env, cwd, fds, execFile, rlimits, syncFunc } = encodeExecve(param)
+  const { args, env, cwd, fds, execFile, rlimits, limits, syncFunc } = encodeExecve(param, defaults)
   const signal = cancellableSignal(options)
   refuseAborted(signal)
   const flags = syncFunc === undefined ? 0 : FLAG_SYNC
-  const run = container.execve(args, env, cwd, fds, execFile, rlimits, flags)
+  const run = container.execve(args, env, cwd, fds, execFile, rlimits, limits.numbers, limits.cpuSet, flags)
   const reply = expect(container, run)
   if (signal === undefined && syncFunc === undefined) return ended(await reply.settled)
 

@@ -18,6 +18,7 @@ import { lost } from './loss.js'
 import { openFlags } from './open-flags.js'
 import { cancellableSignal, type Cancellable } from './options/cancellable.js'
 import type { ExecveParam } from './options/execve-param.js'
+import type { EncodedLimits } from './options/limits.js'
 import { planContainer, type MasterOptions } from './options/master-options.js'
 import { checkNames, names } from './options/names.js'
 import { bytes, containerPath, display, fileMode, flag, type ContainerPath } from './options/primitives.js'
@@ -88,16 +89,16 @@ export class Master implements AsyncDisposable {
   readonly closed: Promise<void>
   readonly #container: Container
   readonly #closed: Reply
-  readonly #outputBytes: number
+  readonly #limits: EncodedLimits
 
-  private constructor(container: Container, pid: number, closed: Reply, outputBytes: number) {
+  private constructor(container: Container, pid: number, closed: Reply, limits: EncodedLimits) {
     this.#container = container
     this.pid = pid
     this.#closed = closed
     // Weakly: a container that nobody has any more is collected, and ends with that.
     const weak = new WeakRef(container)
     this.closed = closed.settled.then(() => lost(weak.deref()))
-    this.#outputBytes = outputBytes
+    this.#limits = limits
   }
 
   /**
@@ -109,7 +110,7 @@ export class Master implements AsyncDisposable {
    * @see namespaces(7), pivot_root(2)
    */
   static async create(options?: MasterOptions): Promise<Master> {
-    const { setup, signal, outputBytes } = planContainer(options)
+    const { setup, signal, limits } = planContainer(options)
     refuseAborted(signal)
     const container = launch(setup)
     const created = expect(container, container.id)
@@ -118,7 +119,7 @@ export class Master implements AsyncDisposable {
     await created.settled
     cancellation.stop()
     if (created.error === undefined && !cancellation.aborted) {
-      return new Master(container, created.pid, closed, outputBytes)
+      return new Master(container, created.pid, closed, limits)
     }
     container.destroy()
     keepAlive(closed)
@@ -226,7 +227,7 @@ export class Master implements AsyncDisposable {
    * descriptor; `EPERM`, `EINVAL`: no such limit
    */
   async execve(param: ExecveParam, options?: Cancellable): Promise<TraceResult> {
-    return await execve(this.#container, param, options)
+    return await execve(this.#container, param, options, this.#limits)
   }
 
   /**
@@ -240,7 +241,7 @@ export class Master implements AsyncDisposable {
     args: readonly ContainerPath[] = [],
     options: SpawnOptions<E> = {},
   ): Execution<E> {
-    const { pipes, ...command } = encodeSpawn(file, args, options, this.#outputBytes)
+    const { pipes, ...command } = encodeSpawn(file, args, options, this.#limits)
     return new Execution<E>(this.#container, command, pipes)
   }
 
@@ -256,7 +257,7 @@ export class Master implements AsyncDisposable {
     args: readonly ContainerPath[] = [],
     options: RunOptions<E> = {},
   ): Promise<RunResult<OutputOf<E>>> {
-    return (await run(this.#container, file, args, options, this.#outputBytes)) as RunResult<OutputOf<E>>
+    return (await run(this.#container, file, args, options, this.#limits)) as RunResult<OutputOf<E>>
   }
 
   /** Kills the container. Every process in it is dead when the promise resolves. Idempotent; never rejects. */

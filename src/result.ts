@@ -11,15 +11,21 @@ export interface Usage {
   /** From the start of the fork to the end of the main process (`CLOCK_MONOTONIC`). */
   wallTimeMs: number
   /**
-   * The largest resident set of any one process of the run (`ru_maxrss`, getrusage(2)). The kernel counts the moment
+   * With `accounting: 'cgroup'` the most memory that all processes had at once, of every kind: heap, page cache that they
+   * were the first to fill, tmpfs, shared memory, the kernel's own for them.
+   *
+   * With `'rusage'` the largest resident set of any one process (`ru_maxrss`, getrusage(2)). The kernel counts the moment
    * between fork and exec in, so it is never below the few hundred kilobytes of the container's init.
    */
   memoryBytes: number
+  /** The most processes and threads at once, where the kernel tells: in a cgroup, and if it were more than in earlier runs. */
+  processesPeak?: number
   /** What of `wallTimeMs` passed before the program's first instruction, a `syncFunc` included. */
   setupTimeMs: number
   /**
    * Where the figures come from. `'rusage'`: from wait4(2), so they cover the main process and each descendant that was
-   * waited for, while one that was left behind is not counted. `'cgroup'`: every process.
+   * waited for, while one that was left behind is not counted. `'cgroup'`: from the cgroup that the run was in, so they
+   * cover every process. Which it is depends on the limits of the run, and on `cgroup` of the container.
    */
   accounting: 'cgroup' | 'rusage'
 }
@@ -35,8 +41,8 @@ export type FileOperation = 'read' | 'write' | 'stat' | 'execute'
  * | `ok` | exit code 0 |
  * | `nonzero-exit` | any other exit code |
  * | `signaled` | ended by this signal, for no reason of ours |
- * | `time-limit` | `RLIMIT_CPU` (SIGXCPU), or a limit on time |
- * | `memory-limit` | a limit on memory |
+ * | `time-limit` | `limits.cpuTimeMs` or `RLIMIT_CPU` (SIGXCPU) as `cpu`, `limits.wallTimeMs` as `wall` |
+ * | `memory-limit` | `limits.memoryBytes`: the OOM killer, or what was found to be in use |
  * | `output-limit` | `limits.outputBytes`, or `RLIMIT_FSIZE` (SIGXFSZ) as `file-size` |
  * | `disallowed-syscall` | a seccomp filter killed it (SIGSYS); `syscall` is `'unknown'` where the kernel does not say |
  * | `disallowed-file` | file tracing refused it |
@@ -73,8 +79,10 @@ const FILE_SIZE_LIMIT = 3
 const DISALLOWED_SYSCALL = 4
 const STDOUT_LIMIT = 5
 const STDERR_LIMIT = 6
+const WALL_TIME_LIMIT = 7
+const MEMORY_LIMIT = 8
 
-/** Reads a result off the seven doubles that begin at `at`. */
+/** Reads a result off the nine doubles that begin at `at`. */
 export function traceResult(rows: Float64Array, at: number): TraceResult {
   const detail = rows[at + 1] as number
   const userUs = rows[at + 2] as number
@@ -86,8 +94,10 @@ export function traceResult(rows: Float64Array, at: number): TraceResult {
     wallTimeMs: (rows[at + 4] as number) / 1000,
     memoryBytes: rows[at + 5] as number,
     setupTimeMs: (rows[at + 6] as number) / 1000,
-    accounting: 'rusage',
+    accounting: rows[at + 7] === 1 ? 'cgroup' : 'rusage',
   }
+  const processesPeak = rows[at + 8] as number
+  if (processesPeak >= 0) usage.processesPeak = processesPeak
   switch (rows[at]) {
     case EXITED:
       return detail === 0
@@ -95,6 +105,10 @@ export function traceResult(rows: Float64Array, at: number): TraceResult {
         : { status: 'nonzero-exit', exitCode: detail, ...usage }
     case CPU_TIME_LIMIT:
       return { status: 'time-limit', limit: 'cpu', ...usage }
+    case WALL_TIME_LIMIT:
+      return { status: 'time-limit', limit: 'wall', ...usage }
+    case MEMORY_LIMIT:
+      return { status: 'memory-limit', ...usage }
     case FILE_SIZE_LIMIT:
       return { status: 'output-limit', limit: 'file-size', ...usage }
     case DISALLOWED_SYSCALL:
@@ -112,15 +126,7 @@ export function traceResult(rows: Float64Array, at: number): TraceResult {
 /** The same run judged anew: what it used stays. */
 export function outputLimit(result: TraceResult, limit: 'stdout' | 'stderr'): TraceResult {
   const { userTimeMs, systemTimeMs, cpuTimeMs, wallTimeMs, memoryBytes, setupTimeMs, accounting } = result
-  return {
-    status: 'output-limit',
-    limit,
-    userTimeMs,
-    systemTimeMs,
-    cpuTimeMs,
-    wallTimeMs,
-    memoryBytes,
-    setupTimeMs,
-    accounting,
-  }
+  const usage: Usage = { userTimeMs, systemTimeMs, cpuTimeMs, wallTimeMs, memoryBytes, setupTimeMs, accounting }
+  if (result.processesPeak !== undefined) usage.processesPeak = result.processesPeak
+  return { status: 'output-limit', limit, ...usage }
 }

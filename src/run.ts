@@ -15,6 +15,7 @@ import { HotcellError } from './errors.js'
 import { ended, RunCancellation } from './execve.js'
 import { Execution } from './execution.js'
 import { invalidType } from './options/invalid.js'
+import type { EncodedLimits } from './options/limits.js'
 import type { ContainerPath } from './options/primitives.js'
 import {
   encodeRun,
@@ -33,9 +34,9 @@ export async function run(
   file: ContainerPath,
   args: readonly ContainerPath[],
   options: RunOptions,
-  outputBytes: number,
+  defaults: EncodedLimits,
 ): Promise<RunResult> {
-  const command = encodeRun(file, args, options, outputBytes)
+  const command = encodeRun(file, args, options, defaults)
   const { signal } = command
   const input = checkInput(options.input)
   const files = Object.entries(options.files ?? {})
@@ -67,8 +68,8 @@ function isStream(input: Uint8Array | null | StreamInput): input is StreamInput 
 }
 
 async function runCollected(container: Container, command: Command, input: Uint8Array | null): Promise<RunResult> {
-  const { args, env, cwd, rlimits, outputBytes, encoding, signal } = command
-  const id = container.run(args, env, cwd, input, outputBytes, rlimits, 0)
+  const { args, env, cwd, rlimits, limits, encoding, signal } = command
+  const id = container.run(args, env, cwd, input, limits.outputBytes, rlimits, limits.numbers, limits.cpuSet, 0)
   const reply = expect(container, id)
   if (signal === undefined) {
     await reply.settled

@@ -4,14 +4,20 @@
 //   raise SIGNAL         ends by it
 //   spin                 computes for ever
 //   compute MS           computes until it has used that much CPU time
+//   threads COUNT        computes for ever in that many threads
+//   children COUNT MS    has that many children compute for so long each, and waits for them
 //   hold                 writes a line, then waits for ever
 //   allocate BYTES       uses that much memory
+//   share BYTES          uses that much memory that it could share
+//   offend BYTES         has a child use that much memory, and does not care what becomes of it
+//   forks COUNT          has that many waiting children; ends with the number that it got
 //   write BYTES          writes that much to standard output
 //   grow PATH BYTES      writes that much to a file
 //   create PATH          makes an empty file
 //   leave FILE           leaves a process behind, in a session of its own, that holds a lock on FILE; ends when it has it
 //   locked FILE          exits with 0 if nobody holds the lock on FILE, with 1 if somebody does
 //   bomb COUNT           leaves processes behind that fork for ever: each ends as soon as its child lives
+//   siege COUNT          the same, but waits for ever
 //   linger COUNT         leaves that many waiting processes behind
 //   seccomp              has a seccomp filter kill it
 //   close-stdio          closes 0, 1, 2, then waits for ever
@@ -21,6 +27,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -29,6 +36,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -46,6 +54,25 @@ static void write_all(int fd, long bytes) {
     if (written < 0) exit(errno);
     bytes -= written;
   }
+}
+
+static void compute(long ms) {
+  struct timespec used;
+  do clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  while (used.tv_sec * 1000 + used.tv_nsec / 1000000 < ms);
+}
+
+static void *spin(void *unused) {
+  for (volatile uint64_t i = 0;; i++) {
+  }
+  return unused;
+}
+
+static int use(long bytes, int kind) {
+  char *memory = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return 12;
+  memset(memory, 1, (size_t)bytes);
+  return memory[bytes - 1] - 1;
 }
 
 static void wait_for_ever(void) {
@@ -116,10 +143,39 @@ int main(int argc, char **argv) {
     }
   }
   if (is(what, "compute")) {
-    struct timespec used;
-    do clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-    while (used.tv_sec * 1000 + used.tv_nsec / 1000000 < number);
+    compute(number);
     return 0;
+  }
+  if (is(what, "threads")) {
+    for (long i = 1; i < number; i++) {
+      pthread_t thread;
+      if (pthread_create(&thread, NULL, spin, NULL) != 0) return 98;
+    }
+    spin(NULL);
+  }
+  if (is(what, "children")) {
+    long count = strtol(path, NULL, 10);
+    for (long i = 0; i < count; i++) {
+      if (fork() != 0) continue;
+      compute(number);
+      return 0;
+    }
+    while (wait(NULL) > 0) continue;
+    return 0;
+  }
+  if (is(what, "share")) return use(number, MAP_SHARED);
+  if (is(what, "offend")) {
+    if (fork() == 0) return use(number, MAP_PRIVATE);
+    wait_for_ever();
+  }
+  if (is(what, "forks")) {
+    long got = 0;
+    for (long i = 0; i < number; i++) {
+      pid_t child = fork();
+      if (child == 0) wait_for_ever();
+      got += child > 0;
+    }
+    return (int)got;
   }
   if (is(what, "hold")) {
     if (write(1, "ready\n", 6) != 6) return 98;
@@ -147,6 +203,10 @@ int main(int argc, char **argv) {
   if (is(what, "bomb")) {
     bomb(number);
     return 0;
+  }
+  if (is(what, "siege")) {
+    bomb(number);
+    wait_for_ever();
   }
   if (is(what, "linger")) {
     for (long i = 0; i < number; i++) {

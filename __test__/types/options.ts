@@ -33,6 +33,7 @@ export function container(): void {
     { signal: undefined, root: undefined, limits: { outputBytes: undefined } },
     { mounts: [...defaultMounts(), { source: '/opt', target: '/opt' }, { type: 'tmpfs', target: '/x', inodes: 10 }] },
     { env: { A: '1', B: undefined, C: Buffer.from('x') }, maskedPaths: [...defaultMaskedPaths, '/proc/cpuinfo'] },
+    { cgroup: { name: 'judge', base: '/judge.slice', version: 2 }, limits: { cpuTimeMs: 1, cpuSet: '0-1' } },
     { seccomp: 'off', cgroup: false, network: 'host', proc: 'none', userNamespace: true, user: { uid: 1, gid: 2 } },
   ] as const satisfies readonly MasterOptions[]
   void given
@@ -41,9 +42,9 @@ export function container(): void {
   // @ts-expect-error
   void ({ seccomp: 'default' } satisfies MasterOptions)
   // @ts-expect-error
-  void ({ cgroup: {} } satisfies MasterOptions)
+  void ({ cgroup: true } satisfies MasterOptions)
   // @ts-expect-error
-  void ({ limits: { memoryBytes: 1 } } satisfies MasterOptions)
+  void ({ limits: { memory: 1 } } satisfies MasterOptions)
   // @ts-expect-error
   void ({ target: '/x', type: 'overlay' } satisfies Mount)
   // @ts-expect-error

@@ -8,8 +8,9 @@ import type { SetupInput } from '../binding.js'
 import { defaultPath, encodeEnv, type EnvInput } from '../env.js'
 import { containerPath, defaultMounts, encodeMount, tmpfsBounds, type Mount } from '../mounts.js'
 import { abortSignal, type Cancellable } from './cancellable.js'
-import { invalidType, invalidValue, unsupported } from './invalid.js'
-import { DEFAULT_OUTPUT_BYTES, outputLimitBytes, type Limits } from './limits.js'
+import { encodeCgroup, type CgroupOptions } from './cgroup.js'
+import { invalidType, invalidValue } from './invalid.js'
+import { encodeLimits, type EncodedLimits, type Limits } from './limits.js'
 import { checkNames, names } from './names.js'
 import { integer, list, oneOf, text } from './primitives.js'
 import { refuseSeccomp, type SeccompInput } from './seccomp.js'
@@ -59,8 +60,13 @@ export interface MasterOptions extends Cancellable {
   limits?: Limits | undefined
   /** This version installs no seccomp filter. @default 'off' */
   seccomp?: SeccompInput | undefined
-  /** This version uses no cgroups. @default false */
-  cgroup?: false | undefined
+  /**
+   * Where to make the cgroups that limits are held by and figures come from. With options, every run is in one, and a
+   * container that cannot have them is not created (`ERR_HOTCELL_CGROUP`). `false`: none.
+   *
+   * @default where they can be had, for runs with limits that need them; elsewhere limits are held by other means
+   */
+  cgroup?: CgroupOptions | false | undefined
 }
 
 const DEFAULT_ID = 1000
@@ -116,21 +122,21 @@ const allowedSymlink = names<{ target: string; path: string }>('symlinks[]', { t
 export interface ContainerPlan {
   setup: SetupInput
   signal: AbortSignal | undefined
-  /** The default of `limits.outputBytes`. */
-  outputBytes: number
+  /** The defaults of each run. */
+  limits: EncodedLimits
 }
 
 /** Checks the options, and turns them into what native wants. */
 export function planContainer(options: MasterOptions = {}): ContainerPlan {
   checkNames(options, allowed)
   refuseSeccomp(options.seccomp)
-  refuseCgroup(options.cgroup)
   const workDir = options.workDir === undefined ? '/w' : absolute('workDir', options.workDir)
   const tmpfs = options.tmpfs ?? {}
   checkNames(tmpfs, allowedTmpfs)
   const bounds = tmpfsBounds('tmpfs', tmpfs)
   const user = options.user ?? { uid: DEFAULT_ID, gid: DEFAULT_ID }
   checkNames(user, allowedUser)
+  const limits = encodeLimits(options.limits)
   const setup: SetupInput = {
     root: options.root === undefined ? null : resolve(text('root', options.root)),
     mounts: list('mounts', options.mounts ?? defaultMounts()).map((mount, index) =>
@@ -151,18 +157,11 @@ export function planContainer(options: MasterOptions = {}): ContainerPlan {
     tmpfsSizeBytes: bounds.sizeBytes ?? DEFAULT_TMPFS_BYTES,
     tmpfsInodes: bounds.inodes ?? DEFAULT_TMPFS_INODES,
     proc: oneOf('proc', options.proc ?? 'masked', ['masked', 'pid', 'none']),
+    ...encodeCgroup(options.cgroup),
+    limits: limits.numbers,
+    cpuSet: limits.cpuSet,
   }
-  return {
-    setup,
-    signal: abortSignal(options.signal),
-    outputBytes: outputLimitBytes(options.limits, DEFAULT_OUTPUT_BYTES),
-  }
-}
-
-/** A wall that is asked for and would not be there is an error. */
-function refuseCgroup(value: unknown): void {
-  if (value === undefined || value === false) return
-  throw unsupported('cgroup', 'Leave it out or say false, and bound programs by rlimits')
+  return { setup, signal: abortSignal(options.signal), limits }
 }
 
 function encodeSymlink(link: unknown, index: number, workDir: string): { target: string; path: string } {

@@ -8,7 +8,7 @@ import type { CopySource } from '../copy-source.js'
 import { encodeEnv, encodeStrings, type EnvInput } from '../env.js'
 import { abortSignal, type Cancellable } from './cancellable.js'
 import { invalidType } from './invalid.js'
-import { outputLimitBytes, type Limits } from './limits.js'
+import { encodeLimits, type EncodedLimits, type Limits } from './limits.js'
 import { checkNames, names } from './names.js'
 import { bytes, containerPath, list, oneOf, type ContainerPath } from './primitives.js'
 import { encodeRLimits, type RLimit } from './rlimits.js'
@@ -74,7 +74,7 @@ const common = {
   encoding: true,
   seccomp: true,
 } as const
-const later = ['landlock', 'trace', 'tty', 'cgroup']
+const later = ['landlock', 'trace', 'tty']
 const allowedRun = names<RunOptions>('options', { ...common, input: true, files: true, collect: true }, later)
 const allowedSpawn = names<SpawnOptions>('options', { ...common, stdin: true, stdout: true, stderr: true }, later)
 
@@ -84,7 +84,7 @@ export interface Command {
   env: Bytes | null
   cwd: Bytes | null
   rlimits: number[] | null
-  outputBytes: number
+  limits: EncodedLimits
   encoding: Encoding
   signal: AbortSignal | undefined
 }
@@ -99,14 +99,14 @@ export function encodeSpawn(
   file: ContainerPath,
   args: readonly ContainerPath[],
   options: SpawnOptions,
-  outputBytes: number,
+  defaults: EncodedLimits,
 ): Command & { pipes: number } {
   checkNames(options, allowedSpawn)
   const pipes =
     pipe('stdin', options.stdin, PIPE_STDIN) |
     pipe('stdout', options.stdout, PIPE_STDOUT) |
     pipe('stderr', options.stderr, PIPE_STDERR)
-  return { ...encodeCommand(file, args, options, outputBytes), pipes }
+  return { ...encodeCommand(file, args, options, defaults), pipes }
 }
 
 function pipe(name: string, value: unknown, bit: number): number {
@@ -118,7 +118,7 @@ export function encodeRun(
   file: ContainerPath,
   args: readonly ContainerPath[],
   options: RunOptions,
-  outputBytes: number,
+  defaults: EncodedLimits,
 ): Command {
   checkNames(options, allowedRun)
   const { files, collect } = options
@@ -128,7 +128,7 @@ export function encodeRun(
     for (const path of Object.keys(files)) containerPath('files', path)
   }
   if (collect !== undefined) list('collect', collect).forEach((path, index) => collected(`collect[${index}]`, path))
-  return encodeCommand(file, args, options, outputBytes)
+  return encodeCommand(file, args, options, defaults)
 }
 
 function collected(name: string, path: unknown): void {
@@ -140,7 +140,7 @@ function encodeCommand(
   file: ContainerPath,
   args: readonly ContainerPath[],
   options: CommonOptions<Encoding>,
-  outputBytes: number,
+  defaults: EncodedLimits,
 ): Command {
   refuseSeccomp(options.seccomp)
   bytes('file', file)
@@ -149,7 +149,7 @@ function encodeCommand(
     env: options.env === undefined ? null : encodeEnv(options.env),
     cwd: options.cwd === undefined ? null : containerPath('cwd', options.cwd),
     rlimits: encodeRLimits(options.rlimits),
-    outputBytes: outputLimitBytes(options.limits, outputBytes),
+    limits: encodeLimits(options.limits, defaults),
     encoding: options.encoding === undefined ? 'utf8' : oneOf('encoding', options.encoding, ['utf8', 'buffer']),
     signal: abortSignal(options.signal),
   }

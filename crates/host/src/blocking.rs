@@ -3,6 +3,7 @@
 use crate::cgroups::CgroupChoice;
 use crate::error::Error;
 use crate::event::{Collected, Event, RequestId, Sink};
+use crate::limits::Limits;
 use crate::lock;
 use crate::master::{Master, Program};
 use crate::outcome::Outcome;
@@ -87,7 +88,7 @@ impl Container {
     pub fn create_in(setup: &Setup, cgroup: &CgroupChoice) -> Result<Self, Error> {
         let mailbox = Mailbox::new();
         let sink: Arc<dyn Sink> = mailbox.clone();
-        let master = Master::create_in(setup.clone(), cgroup, false, &sink)?;
+        let master = Master::create_in(setup.clone(), cgroup, &Limits::default(), &sink)?;
         match mailbox.wait(master.id()) {
             Event::Created { pid } => Ok(Self { master, mailbox, sink, pid }),
             event => Err(failure(event)),

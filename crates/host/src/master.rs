@@ -5,7 +5,7 @@ use crate::connection::Connection;
 use crate::error::{Error, errno};
 use crate::event::{Batch, Event, RequestId, Sink};
 use crate::launch::launch;
-use crate::limits::Limits;
+use crate::limits::{Limits, Shares};
 use crate::pending::{Deadline, Kind};
 use crate::pipe;
 use crate::run::Collector;
@@ -91,22 +91,29 @@ impl Master {
     ///
     /// The first container of a process starts its launcher, which takes a millisecond or two.
     pub fn create(setup: Setup, sink: &Arc<dyn Sink>) -> Result<Self, Error> {
-        Self::create_in(setup, &CgroupChoice::Preferred, false, sink)
+        Self::create_in(setup, &CgroupChoice::Preferred, &Limits::default(), sink)
     }
 
-    /// The same, with a choice of cgroups that runs with limits are born in. With `prepare` one is ready when the first of them comes, a
-    /// moment after [`Event::Created`]; without, that run makes it.
-    pub fn create_in(setup: Setup, cgroup: &CgroupChoice, prepare: bool, sink: &Arc<dyn Sink>) -> Result<Self, Error> {
+    /// The same, with a choice of cgroups that runs with limits are born in. `expected` are the limits that runs will have: an error if
+    /// they cannot be held here, and if they need a cgroup, one is ready a moment after [`Event::Created`]. Without that the first run
+    /// with limits makes it.
+    pub fn create_in(
+        setup: Setup,
+        cgroup: &CgroupChoice,
+        expected: &Limits,
+        sink: &Arc<dyn Sink>,
+    ) -> Result<Self, Error> {
         let always = matches!(cgroup, CgroupChoice::Required(_));
         // Before the launcher is started, so that it is there too if this process has to move.
         let groups = for_container(cgroup)?.map(|made| Groups::new(made, always));
+        let prepare = share(groups.as_ref(), expected)?.group.is_some();
         let entrance = groups.as_ref().map_or(Ok(None), Groups::init_entrance)?;
         let make_socket = |error| Error::MakeSocket { errno: errno(&error) };
         let (socket, end) = seqpacket::pair().map_err(make_socket)?;
         seqpacket::enable_credentials(socket.as_fd()).map_err(make_socket)?;
         let ids = (RequestId::next(), RequestId::next());
         let deadline = Deadline::after(CREATE_SECONDS, "the creation of a container");
-        let connection = Connection::open(socket, ids, Arc::clone(sink), deadline, (groups, prepare || always))?;
+        let connection = Connection::open(socket, ids, Arc::clone(sink), deadline, (groups, prepare))?;
         if let Err(error) = launch(&connection, setup, end, entrance) {
             connection.not_launched(error, &mut Batch::default());
         }
@@ -268,9 +275,7 @@ impl Master {
             return fail(Error::Perform(failure));
         }
         let groups = self.connection.groups.as_ref();
-        let shares = limits.share(groups.map(|groups| groups.controllers), groups.is_some_and(|groups| groups.always));
-        let leased = shares.and_then(|shares| {
-            groups.map_or(Ok(()), |groups| groups.check_cpus(&limits))?;
+        let leased = share(groups, &limits).and_then(|shares| {
             let lease = shares.group.as_ref().map_or(Ok(None), |limits| self.connection.lease(limits))?;
             Ok((shares, lease))
         });
@@ -320,6 +325,12 @@ impl Master {
     pub fn destroy(&self) {
         self.connection.destroy();
     }
+}
+
+/// Divides the work of holding limits, as far as it can be done here.
+fn share(groups: Option<&Groups>, limits: &Limits) -> Result<Shares, Error> {
+    groups.map_or(Ok(()), |groups| groups.check_cpus(limits))?;
+    limits.share(groups.map(|groups| groups.controllers), groups.is_some_and(|groups| groups.always))
 }
 
 impl Drop for Master {

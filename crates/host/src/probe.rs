@@ -8,6 +8,8 @@ use crate::blocking::Container;
 use crate::cgroups::CgroupChoice;
 use crate::error::{Error, errno};
 use crate::setup::default_setup;
+use hotcell_cgroup::Controller;
+use hotcell_cgroup::detect::{Detection, Version};
 use hotcell_linux::{landlock, openat2, pidfd};
 use hotcell_protocol::{Network, ProcMode, Setup, Step, UserNamespace};
 use nix::libc;
@@ -38,7 +40,7 @@ pub struct Feature {
     /// Whether there is no container without it. What is not required is only for some options, or makes the walls thicker.
     pub required: bool,
     /// What it is for, and how to get it where it is missing.
-    pub detail: &'static str,
+    pub detail: String,
 }
 
 /// Tries everything. Takes some ten milliseconds, and creates a handful of short-lived containers.
@@ -58,8 +60,8 @@ fn features() -> Vec<Feature> {
     let user_namespace = create(&Setup { user_namespace: UserNamespace::Required, ..bare_setup() });
     let beyond_bare = |setup: Setup| bare.clone().and_then(|()| create(&setup));
     let mut features = Vec::new();
-    let mut add = |name, result: Result<(), i32>, required, detail| {
-        let errno = result.err().unwrap_or(0);
+    let mut add = |name, result: Result<(), i32>, required, detail: &str| {
+        let (errno, detail) = (result.err().unwrap_or(0), detail.to_owned());
         features.push(Feature { name, available: result.is_ok(), errno, required, detail });
     };
 
@@ -131,20 +133,61 @@ fn features() -> Vec<Feature> {
         false,
         "Linux 5.13, with landlock among the security modules (boot parameter lsm=)",
     );
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    add(
-        "cgroup-v1",
-        mounted(&mounts, "cgroup"),
-        false,
-        "exact limits on memory and processes; mount the cgroup hierarchies",
-    );
-    add(
-        "cgroup-v2",
-        mounted(&mounts, "cgroup2"),
-        false,
-        "exact limits on memory and processes; mount the cgroup2 hierarchy",
-    );
+    for (name, result, detail) in cgroups(hotcell_cgroup::detect()) {
+        add(name, result, false, &detail);
+    }
     features
+}
+
+/// What of cgroups can be expected to work. Only making some would tell for certain, and on v2 that may move this process.
+fn cgroups(detected: Result<Detection, hotcell_cgroup::Error>) -> Vec<(&'static str, Result<(), i32>, String)> {
+    const VERSIONS: [(&str, Version); 2] = [("cgroup-v1", Version::V1), ("cgroup-v2", Version::V2)];
+    const CONTROLLERS: [(&str, Controller, &str); 4] = [
+        ("cgroup-memory", Controller::Memory, "limits.memoryBytes of all memory that a run uses"),
+        ("cgroup-pids", Controller::Pids, "limits.processes of a run, and their peak"),
+        ("cgroup-cpu", Controller::Cpu, "limits.cpuRate"),
+        ("cgroup-cpuset", Controller::CpuSet, "limits.cpuSet"),
+    ];
+    let detection = match detected {
+        Ok(detection) => detection,
+        Err(error) => {
+            let names = VERSIONS.map(|(name, _)| name).into_iter().chain(CONTROLLERS.map(|(name, ..)| name));
+            return names.map(|name| (name, Err(error.errno().unwrap_or(0)), error.to_string())).collect();
+        }
+    };
+    let problems = |version: Option<Version>| {
+        let concerning = detection.problems.iter().filter(|problem| version.is_none_or(|only| problem.version == only));
+        concerning.map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    let errno = |version: Option<Version>| {
+        let concerning = detection.problems.iter().find(|problem| version.is_none_or(|only| problem.version == only));
+        concerning.map_or(0, |problem| problem.errno)
+    };
+    let usable = |version| detection.usable(version);
+    let mut found = Vec::new();
+    for (name, version) in VERSIONS {
+        let limits = usable(version).has(Controller::Memory) && usable(version).has(Controller::Pids);
+        let missing = match problems(Some(version)) {
+            known if known.is_empty() => "none of its controllers is mounted, or comes down to this process".to_owned(),
+            known => known,
+        };
+        let detail = "exact limits and figures of memory, processes and CPU time".to_owned();
+        found.push(if limits {
+            (name, Ok(()), detail)
+        } else {
+            (name, Err(errno(Some(version))), format!("{detail}; {missing}"))
+        });
+    }
+    let all = usable(Version::V1).or(usable(Version::V2));
+    for (name, controller, detail) in CONTROLLERS {
+        found.push(if all.has(controller) {
+            (name, Ok(()), detail.to_owned())
+        } else {
+            let delegated = "under systemd Delegate=cpu cpuset memory pids, in Docker a writable /sys/fs/cgroup";
+            (name, Err(errno(None)), format!("{detail}; {delegated}. {}", problems(None)).trim_end().to_owned())
+        });
+    }
+    found
 }
 
 /// A container that needs as little as any: no mounts of the host, no network namespace, no /proc.
@@ -220,20 +263,16 @@ fn ranges(root: bool) -> Result<(), i32> {
     if available { Ok(()) } else { Err(libc::ENOENT) }
 }
 
-/// Whether a file system of this type is mounted (proc_pid_mountinfo(5): the type follows a lone hyphen).
-fn mounted(mountinfo: &str, kind: &str) -> Result<(), i32> {
-    let is = |line: &str| line.split_once(" - ").is_some_and(|(_, tail)| tail.split(' ').next() == Some(kind));
-    if mountinfo.lines().any(is) { Ok(()) } else { Err(libc::ENOENT) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_mounted_type_is_found_by_its_own_name() {
-        let text = "30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
-        assert_eq!(mounted(text, "cgroup2"), Ok(()));
-        assert_eq!(mounted(text, "cgroup"), Err(libc::ENOENT));
+    fn every_cgroup_feature_is_named_whatever_there_is() {
+        let here: Vec<_> = cgroups(hotcell_cgroup::detect()).into_iter().map(|(name, ..)| name).collect();
+        let unreadable = hotcell_cgroup::Error::ReadOwn { path: "/proc/self/cgroup", errno: libc::ENOENT };
+        let without = cgroups(Err(unreadable));
+        assert!(without.iter().all(|(_, result, detail)| *result == Err(libc::ENOENT) && !detail.is_empty()));
+        assert_eq!(without.into_iter().map(|(name, ..)| name).collect::<Vec<_>>(), here);
     }
 }

@@ -1,6 +1,8 @@
 //! Reading arguments of the calls that are made once a run, for little.
 
 use crate::value::check;
+use hotcell_host::Limits;
+use hotcell_host::cgroup::CpuSet;
 use hotcell_host::protocol::{Failure, RLimit, Resource, Step};
 use napi::bindgen_prelude::{Either, FromNapiValue, Uint8Array};
 use napi::{Result, sys};
@@ -114,6 +116,26 @@ pub(crate) fn rlimits(numbers: &[f64]) -> std::result::Result<Vec<RLimit>, Failu
         limits.push(RLimit { resource: resource.ok_or_else(bad)?, soft: soft as u64, hard: hard as u64 });
     }
     Ok(limits)
+}
+
+/// Of the eight numbers that `limits` crosses as, see `Container::execve`.
+pub(crate) fn limits(numbers: Option<&[f64]>, cpu_set: Option<&str>) -> std::result::Result<Limits, Failure> {
+    let bad = || Failure::new(Step::CheckArguments, libc::EINVAL);
+    let cpus = cpu_set.map(|text| CpuSet::parse(text).ok_or_else(bad)).transpose()?;
+    let Some(numbers) = numbers else { return Ok(Limits { cpus, ..Limits::default() }) };
+    let [cpu, wall, memory, processes, rate, stack, file_size, open_files] = *numbers else { return Err(bad()) };
+    let given = |number: f64| (number >= 0.0).then_some(number as u64);
+    Ok(Limits {
+        cpu_us: given(cpu),
+        wall_us: given(wall),
+        memory_bytes: given(memory),
+        processes: given(processes),
+        cpu_rate: (rate > 0.0).then_some(rate),
+        cpus,
+        stack_bytes: given(stack),
+        file_size_bytes: given(file_size),
+        open_files: given(open_files),
+    })
 }
 
 #[cfg(test)]

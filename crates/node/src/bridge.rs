@@ -109,7 +109,7 @@ impl Shared {
 
 #[napi]
 impl Bridge {
-    /// `rows` takes ten numbers for each completion of a batch before `onBatch` is called; `extras` is null when no completion
+    /// `rows` takes twelve numbers for each completion of a batch before `onBatch` is called; `extras` is null when no completion
     /// of the batch has one.
     #[napi(
         constructor,
@@ -171,10 +171,11 @@ impl Bridge {
 
     /// Starts to make a container. CREATED or ERROR arrives under its `id`, and at the end CLOSED under its `closedId`.
     #[napi(catch_unwind)]
-    pub fn launch(&self, setup: SetupInput) -> Result<Container> {
+    pub fn launch(&self, mut setup: SetupInput) -> Result<Container> {
+        let (cgroup, limits) = setup.take_limits()?;
         let setup = setup.into_setup()?;
         let sink = Arc::clone(&self.shared) as Arc<dyn Sink>;
-        Ok(match Master::create(setup, &sink) {
+        Ok(match Master::create_in(setup, &cgroup, &limits, &sink) {
             Ok(master) => {
                 let master = Arc::new(master);
                 lock(&self.shared.containers).insert(master.id().get(), Arc::downgrade(&master));

@@ -2,14 +2,16 @@
 
 use crate::error::{ErrorData, to_js};
 use crate::value::Object;
-use hotcell_host::protocol::{Usage, Verdict};
-use hotcell_host::{Event, RequestId, Stream};
+use hotcell_host::protocol::Verdict;
+use hotcell_host::{Accounting, Event, Outcome, RequestId, Stream, Usage};
 use napi::{Result, bindgen_prelude::Buffer, sys};
 use napi_derive::napi;
 use std::os::fd::IntoRawFd;
 
-/// Numbers in a row: id, kind, and up to eight more.
-pub(crate) const STRIDE: usize = 10;
+/// Numbers in a row: id, kind, and up to ten more.
+pub(crate) const STRIDE: usize = 12;
+/// Those of the kind's own.
+type Data = [f64; STRIDE - 2];
 
 /// What comes along with a row.
 #[napi(object, object_from_js = false)]
@@ -45,23 +47,23 @@ pub(crate) unsafe fn write(
 ) -> Result<Option<sys::napi_value>> {
     let mut extra = None;
     let (kind, data) = match event {
-        Event::Done => (DONE, [0.0; 8]),
+        Event::Done => (DONE, Data::default()),
         Event::Failed(error) => {
             // SAFETY: the caller's.
             let object = unsafe { Object::new(env) }?;
             // SAFETY: the caller's.
             object.set(c"error", unsafe { to_js(env, error) }?)?;
             extra = Some(object.raw());
-            (ERROR, [0.0; 8])
+            (ERROR, Data::default())
         }
-        Event::Ended(outcome) => (RESULT, result(outcome.verdict, None, &outcome.usage)),
+        Event::Ended(outcome) => (RESULT, result(outcome, None)),
         Event::Collected(collected) => {
             // SAFETY: the caller's.
             let object = unsafe { Object::new(env) }?;
             object.set_buffer(c"stdout", collected.stdout)?;
             object.set_buffer(c"stderr", collected.stderr)?;
             extra = Some(object.raw());
-            (RESULT, result(collected.verdict, collected.breach, &collected.usage))
+            (RESULT, result(collected.outcome, collected.breach))
         }
         Event::Started { pid } => (STARTED, first([f64::from(pid), 0.0])),
         Event::SyncPoint { pid } => (SYNC, first([f64::from(pid), 0.0])),
@@ -69,7 +71,7 @@ pub(crate) unsafe fn write(
         Event::Created { pid } => (CREATED, first([f64::from(pid), 0.0])),
         Event::Closed { requested } => (CLOSED, first([f64::from(u8::from(requested)), 0.0])),
     };
-    // All ten, always: a row is used again and again.
+    // All of them, always: a row is used again and again.
     let numbers = [id.get() as f64, kind].into_iter().chain(data);
     for (place, number) in row.iter_mut().zip(numbers) {
         *place = number;
@@ -77,19 +79,21 @@ pub(crate) unsafe fn write(
     Ok(extra)
 }
 
-fn first(two: [f64; 2]) -> [f64; 8] {
+fn first(two: [f64; 2]) -> Data {
     let [a, b] = two;
-    [a, b, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    [a, b, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 }
 
-/// verdict, its number, user, system and wall µs, largest resident set in bytes, set-up µs.
-fn result(verdict: Verdict, breach: Option<Stream>, usage: &Usage) -> [f64; 8] {
+/// verdict, its number, user, system and wall µs, memory in bytes, set-up µs, accounting, peak of processes (-1: unknown).
+fn result(Outcome { verdict, usage }: Outcome, breach: Option<Stream>) -> Data {
     let (code, number) = match verdict {
         Verdict::Exited(code) => (0.0, code),
         Verdict::Signaled(signal) => (1.0, signal),
         Verdict::CpuTimeLimit => (2.0, 0),
         Verdict::FileSizeLimit => (3.0, 0),
         Verdict::DisallowedSyscall => (4.0, 0),
+        Verdict::WallTimeLimit => (7.0, 0),
+        Verdict::MemoryLimit => (8.0, 0),
     };
     // Whatever the killed program's status says, it was killed for this.
     let (code, number) = match breach {
@@ -97,6 +101,13 @@ fn result(verdict: Verdict, breach: Option<Stream>, usage: &Usage) -> [f64; 8] {
         Some(Stream::Stdout) => (5.0, 0),
         Some(Stream::Stderr) => (6.0, 0),
     };
-    let Usage { user_us, system_us, wall_us, setup_us, max_rss_bytes } = *usage;
-    [code, number.into(), user_us as f64, system_us as f64, wall_us as f64, max_rss_bytes as f64, setup_us as f64, 0.0]
+    let Usage { user_us, system_us, wall_us, setup_us, memory_bytes, processes_peak, accounting } = usage;
+    let accounting = match accounting {
+        Accounting::Rusage => 0.0,
+        Accounting::Cgroup => 1.0,
+    };
+    let peak = processes_peak.map_or(-1.0, |peak| peak as f64);
+    let times = [user_us, system_us, wall_us, setup_us].map(|us| us as f64);
+    let [user, system, wall, setup] = times;
+    [code, number.into(), user, system, wall, memory_bytes as f64, setup, accounting, peak, 0.0]
 }

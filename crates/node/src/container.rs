@@ -2,7 +2,7 @@
 //! that can happen at run time.
 #![expect(clippy::too_many_arguments, reason = "an object as argument would cost more than the rest of the call")]
 
-use crate::arguments::{ByteArg, descriptor, descriptors, rlimits};
+use crate::arguments::{ByteArg, descriptor, descriptors, limits, rlimits};
 use crate::bridge::Shared;
 use hotcell_host::protocol::{Failure, Step};
 use hotcell_host::{Error, Event, Master, Pipes, Program, RequestId, Sink, Spawned as HostSpawned};
@@ -60,14 +60,16 @@ fn program<'a>(
     args: &'a ByteArg,
     env: Option<&'a ByteArg>,
     cwd: Option<&'a ByteArg>,
-    limits: Option<Vec<f64>>,
+    rlimit_triples: Option<Vec<f64>>,
+    (numbers, cpu_set): (Option<Vec<f64>>, Option<String>),
     flags: u32,
 ) -> Result<Program<'a>, Failure> {
     Ok(Program {
         args: args.as_bytes(),
         env: env.map(ByteArg::as_bytes),
         cwd: cwd.map(ByteArg::as_bytes),
-        rlimits: limits.map_or(Ok(Vec::new()), |limits| rlimits(&limits))?,
+        rlimits: rlimit_triples.map_or(Ok(Vec::new()), |triples| rlimits(&triples))?,
+        limits: limits(numbers.as_deref(), cpu_set.as_deref())?,
         sync: flags & SYNC != 0,
         report_start: flags & STARTED != 0,
     })
@@ -168,10 +170,11 @@ impl Container {
     ///
     /// `args` and `env` are NUL-terminated strings laid end to end; `env` null is the container's own, `cwd` null its work
     /// directory, `fds` null /dev/null thrice, `execFile` -1 none. `rlimits` are triples of resource number, soft, hard; Infinity is
-    /// unlimited. `flags`: 1 asks for SYNC before it is executed, 2 for STARTED after.
+    /// unlimited. `limits`: CPU and wall time in microseconds, memory, processes, CPU rate, stack, file size, open files; -1 is none,
+    /// null all of that. `flags`: 1 asks for SYNC before it is executed, 2 for STARTED after.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, flags: number"
     )]
     pub fn execve(
         &self,
@@ -181,10 +184,13 @@ impl Container {
         fds: Option<Vec<f64>>,
         exec_file: f64,
         rlimits: Option<Vec<f64>>,
+        limits: Option<Vec<f64>>,
+        cpu_set: Option<String>,
         flags: u32,
     ) -> f64 {
         self.ask(|master, sink| {
-            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, flags).map_err(Error::Perform)?;
+            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), flags)
+                .map_err(Error::Perform)?;
             let fds = descriptors(fds.as_deref().unwrap_or_default()).map_err(Error::Perform)?;
             let executable = if exec_file == -1.0 {
                 None
@@ -199,7 +205,7 @@ impl Container {
     /// RESULT with stdout and stderr, each of at most `maxOutput` bytes; a program that writes more is killed.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, flags: number"
     )]
     pub fn run(
         &self,
@@ -209,10 +215,13 @@ impl Container {
         input: Option<ByteArg>,
         max_output: f64,
         rlimits: Option<Vec<f64>>,
+        limits: Option<Vec<f64>>,
+        cpu_set: Option<String>,
         flags: u32,
     ) -> f64 {
         self.ask(|master, sink| {
-            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, flags).map_err(Error::Perform)?;
+            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), flags)
+                .map_err(Error::Perform)?;
             let input = input.as_ref().map_or(&[][..], ByteArg::as_bytes);
             Ok(master.run(program, input, max_output as usize, sink))
         })
@@ -221,7 +230,7 @@ impl Container {
     /// RESULT. `pipes`: 1 stdin, 2 stdout, 4 stderr; the others are /dev/null. The descriptors returned are the caller's.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, pipes: number, rlimits: number[] | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, flags: number"
     )]
     pub fn spawn(
         &self,
@@ -230,11 +239,14 @@ impl Container {
         cwd: Option<ByteArg>,
         pipes: u32,
         rlimits: Option<Vec<f64>>,
+        limits: Option<Vec<f64>>,
+        cpu_set: Option<String>,
         flags: u32,
     ) -> Spawned {
         let mut ends = (None, None, None);
         let id = self.ask(|master, sink| {
-            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, flags).map_err(Error::Perform)?;
+            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), flags)
+                .map_err(Error::Perform)?;
             let pipes = Pipes { stdin: pipes & STDIN != 0, stdout: pipes & STDOUT != 0, stderr: pipes & STDERR != 0 };
             let HostSpawned { id, stdin, stdout, stderr } = master.spawn(program, pipes, sink)?;
             ends = (stdin, stdout, stderr);

@@ -10,7 +10,7 @@ use napi_derive::napi;
 #[napi(object, object_from_js = false)]
 pub struct ErrorData {
     /// Which kind of thing went wrong; of a 'failure', `syscall` and `errno` say more, of the others `detail`.
-    #[napi(ts_type = "'failure' | 'closed' | 'lost' | 'launcher' | 'protocol' | 'unsupported' | 'timeout'")]
+    #[napi(ts_type = "'failure' | 'cgroup' | 'closed' | 'lost' | 'launcher' | 'protocol' | 'unsupported' | 'timeout'")]
     pub kind: String,
     /// What was being done inside of the container, by its name in the protocol: 'OpenTree', 'Execve'.
     pub step: Option<String>,
@@ -44,6 +44,8 @@ fn kind(error: &Error) -> &'static str {
             "unsupported"
         }
         Error::SealImage { .. } | Error::StartLauncher { .. } | Error::KeepLauncher => "launcher",
+        Error::MakeCgroup(_) => "cgroup",
+        Error::HoldLimit { .. } | Error::UseCpus { .. } | Error::UseEarly => "unsupported",
         Error::UseDestroyed => "closed",
         Error::KeepContainer => "lost",
         Error::TrustReply(_) => "protocol",
@@ -69,6 +71,11 @@ pub(crate) unsafe fn to_js(env: sys::napi_env, error: Error) -> Result<sys::napi
     }
     if kind != "failure" {
         object.set_text(c"detail", &error.to_string())?;
+    }
+    if let Error::MakeCgroup(error) = &error
+        && let Some(path) = error.path()
+    {
+        object.set_buffer(c"path", path.as_os_str().as_encoded_bytes().to_vec())?;
     }
     if let Error::Perform(Failure { step, index, subject, .. }) = error {
         object.set_text(c"step", &format!("{step:?}"))?;

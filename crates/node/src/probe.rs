@@ -49,7 +49,7 @@ impl Task for Probe {
             available: feature.available,
             errno: feature.errno,
             required: feature.required,
-            detail: feature.detail.to_owned(),
+            detail: feature.detail,
         });
         Ok(ProbeResult { kernel: support.kernel, architecture: support.architecture, features: features.collect() })
     }

@@ -1,7 +1,10 @@
 //! What a container is made from, as TypeScript says it: complete, defaults filled in.
 
-use crate::arguments::ByteArg;
+use crate::arguments::{ByteArg, limits};
+use hotcell_host::cgroup::Options;
+use hotcell_host::cgroup::detect::Version;
 use hotcell_host::protocol::{Identity, Mount, MountKind, Network, ProcMode, Setup, TmpfsLimits, UserNamespace};
+use hotcell_host::{CgroupChoice, Limits};
 use napi::bindgen_prelude::{FromNapiValue, TypeName, ValidateNapiValue};
 use napi::{Error, Result, Status, ValueType, sys};
 use napi_derive::napi;
@@ -43,6 +46,19 @@ pub struct SetupInput {
     /// What of it there is.
     #[napi(ts_type = "'masked' | 'pid' | 'none'")]
     pub proc: String,
+    /// Whether there are cgroups.
+    #[napi(ts_type = "'preferred' | 'required' | 'off'")]
+    pub cgroup: String,
+    /// Of the parent; null for the usual one.
+    pub cgroup_name: Option<String>,
+    /// What the parent is made in; null for what is found.
+    pub cgroup_base: Option<String>,
+    /// 1 or 2; null for both.
+    pub cgroup_version: Option<u32>,
+    /// What runs will have, as for `execve`.
+    pub limits: Option<Vec<f64>>,
+    /// What runs will have, as for `execve`.
+    pub cpu_set: Option<String>,
 }
 
 /// One mount.
@@ -100,6 +116,29 @@ impl TypeName for Text {
 impl ValidateNapiValue for Text {}
 
 impl SetupInput {
+    /// Where runs with limits are to be born, and the limits that they have if they ask for no others.
+    pub(crate) fn take_limits(&mut self) -> Result<(CgroupChoice, Limits)> {
+        let options = Options::default();
+        let choice = match self.cgroup.as_str() {
+            "preferred" => CgroupChoice::Preferred,
+            "off" => CgroupChoice::Off,
+            "required" => CgroupChoice::Required(Options {
+                name: self.cgroup_name.take().unwrap_or(options.name),
+                base: self.cgroup_base.take().map(Into::into),
+                version: match self.cgroup_version {
+                    None => None,
+                    Some(1) => Some(Version::V1),
+                    Some(2) => Some(Version::V2),
+                    Some(other) => return Err(unknown("cgroupVersion", &other.to_string())),
+                },
+                ..options
+            }),
+            other => return Err(unknown("cgroup", other)),
+        };
+        let limits = limits(self.limits.as_deref(), self.cpu_set.as_deref());
+        Ok((choice, limits.map_err(|_| unknown("cpuSet", self.cpu_set.as_deref().unwrap_or_default()))?))
+    }
+
     /// The host library's own form.
     pub(crate) fn into_setup(self) -> Result<Setup> {
         let limits = TmpfsLimits { size_bytes: self.tmpfs_size_bytes as u64, inodes: self.tmpfs_inodes as u64 };
