@@ -1,5 +1,5 @@
 // Cgroups as the host sees them: where they are made, what programs see of them, and that none stays behind.
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { Master } from '../index.js'
@@ -20,8 +20,9 @@ function apart({ cgroup, ...backend }: Backend): Backend & { cgroup: { name: str
 
 /** The directories of that name, and all below them, in every hierarchy. */
 function directories(name: string): string[] {
-  const found = execFileSync('find', ['/sys/fs/cgroup', '-type', 'd', '-path', `*/${name}*`], { encoding: 'utf8' })
-  return found.split('\n').filter((line) => line !== '')
+  // It complains of what goes away while it looks.
+  const found = spawnSync('find', ['/sys/fs/cgroup', '-type', 'd', '-path', `*/${name}*`], { encoding: 'utf8' })
+  return found.stdout.split('\n').filter((line) => line !== '')
 }
 
 function parentOf(pid: number): number {

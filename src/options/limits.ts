@@ -114,8 +114,9 @@ export interface EncodedLimits {
 /** Checks limits, with those of the container for what is absent. */
 export function encodeLimits(limits: Limits | undefined, defaults?: EncodedLimits): EncodedLimits {
   if (limits === undefined && defaults !== undefined) return defaults
-  checkNames(limits ?? {}, allowed)
-  const given = mergeLimits(limits ?? {}, defaults?.given)
+  const own = limits === undefined ? {} : limits
+  checkNames(own, allowed)
+  const given = mergeLimits(own, defaults?.given)
   const { cpuTimeMs, wallTimeMs, memoryBytes, stackBytes, outputBytes, fileSizeBytes, processes, openFiles, cpuRate } =
     given
   const numbers = [
