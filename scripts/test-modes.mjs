@@ -4,11 +4,12 @@
 //   rootless         as a plain unprivileged user: a map of one id
 //   rootless-ranges  the same user with ranges from /etc/subuid, through newuidmap(1)
 //   degraded         as root, without a user namespace (`userNamespace: false`)
+//   cgroup-v2        as root of a virtual machine whose cgroups are v2 (vm-test.sh): limits only
 //
-// Tests read the name in HOTCELL_TEST_MODE. Started as root, `npm test` runs all four; started as anybody else it runs
+// Tests read the name in HOTCELL_TEST_MODE. Started as root, `npm test` runs all five; started as anybody else it runs
 // `rootless` only (and `rootless-ranges` instead where /etc/subuid already grants that user a range).
 //
-// The last two are smaller: they run the files in __test__/every-mode/ (all files, if there is no such folder).
+// The first four run every file.
 
 import { spawnSync } from 'node:child_process'
 import {
@@ -38,29 +39,28 @@ const onPath = (name) =>
   (process.env.PATH ?? '').split(':').some((folder) => folder !== '' && existsSync(join(folder, name)))
 
 /**
- * The modes to run, each as `{ name, reduced, skip?, prepare() }`. `prepare` answers how to start Node there:
+ * The modes to run, each as `{ name, files?, skip?, prepare() }`: all files, or these. `prepare` answers how to start Node there:
  * `{ command, args, cwd, env, uid?, gid? }`, where args precede those of Node.
  */
 export function testModes() {
   if (process.getuid() !== 0) {
     const ranges = ['/etc/subuid', '/etc/subgid'].every((file) => grants(file)) && onPath('newuidmap')
     const here = () => ({ command: process.execPath, args: [], cwd: root, env: {} })
-    return [{ name: ranges ? 'rootless-ranges' : 'rootless', reduced: false, prepare: here }]
+    return [{ name: ranges ? 'rootless-ranges' : 'rootless', prepare: here }]
   }
   return [
-    { name: 'root', reduced: false, prepare: () => ({ command: process.execPath, args: [], cwd: root, env: {} }) },
-    { name: 'rootless', reduced: false, prepare: asPlainUser },
+    { name: 'root', prepare: () => ({ command: process.execPath, args: [], cwd: root, env: {} }) },
+    { name: 'rootless', prepare: asPlainUser },
     {
       name: 'rootless-ranges',
-      reduced: true,
       skip: rangesMissing(),
       prepare: asPlainUserWithRanges,
     },
     {
       name: 'degraded',
-      reduced: true,
       prepare: () => ({ command: process.execPath, args: [], cwd: root, env: {} }),
     },
+    { name: 'cgroup-v2', files: ['__test__/limits.test.ts', '__test__/cgroups.test.ts'], prepare: inMachine },
   ]
 }
 
@@ -79,6 +79,16 @@ function rangesMissing() {
   if (!onPath('newuidmap') || !onPath('newgidmap')) return 'no newuidmap (Debian: apt-get install uidmap)'
   if (!onPath('unshare') || !onPath('setpriv')) return 'no unshare or setpriv (util-linux)'
   return undefined
+}
+
+/**
+ * In user-mode-linux, on this machine's own file tree, which it may read only: ava's cache is the exception. It boots in some seconds.
+ */
+function inMachine() {
+  const cache = join(root, 'node_modules', '.cache')
+  mkdirSync(cache, { recursive: true })
+  const env = { HOTCELL_TEST_MODE: 'root', HOTCELL_VM_WRITABLE: cache, HOTCELL_EXPECT: 'cgroups,cgroup2' }
+  return { command: 'bash', args: [join(root, 'scripts', 'vm-test.sh'), process.execPath], cwd: root, env }
 }
 
 let staged

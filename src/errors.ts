@@ -136,8 +136,9 @@ export function closedFile(path: string, syscall: string): HotcellError {
 function place(data: ErrorData): string {
   if (data.index === undefined || data.index === null) return ''
   if (data.step === 'DupDescriptor') return ` (fds[${data.index}])`
-  // With a name it is one of `limits`.
-  if (data.step === 'SetRlimit' && !data.path?.length) return ` (rlimits[${data.index}])`
+  // One that comes from `limits` is named so.
+  const isOwn = data.path?.toString().startsWith('limits.')
+  if (data.step === 'SetRlimit' && !isOwn) return ` (rlimits[${data.index}])`
   return ''
 }
 

@@ -1,8 +1,17 @@
 /** What this process holds and who its descendants are, read from /proc. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
-/** The open descriptors of this process, as `number -> what it is`; without the one that lists them. */
+/**
+ * The open descriptors of this process, as `number -> what it is`; without the one that lists them, and those of cgroups, which are
+ * closed some time after the container that they belong to.
+ */
 export function openFds(): Map<number, string> {
+  const isOfCgroup = ([, path]: [number, string]): boolean => path.startsWith('/sys/fs/cgroup')
+  return new Map([...allFds()].filter((fd) => !isOfCgroup(fd)))
+}
+
+/** All of them. */
+export function allFds(): Map<number, string> {
   const open = new Map<number, string>()
   for (const name of readdirSync('/proc/self/fd')) {
     try {

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 /// How long a parent without containers is kept: a program that makes one container after another needs it again at once.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_millis(250);
 
 /// What there is to do.
 pub(crate) enum Job {
