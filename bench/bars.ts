@@ -5,7 +5,7 @@ import type { Figure } from './sample.js'
 export interface Bar {
   what: string
   atMost: number
-  unit?: 'bytes'
+  unit?: 'bytes' | 'µs'
   figure: string
   per?: string
 }
@@ -58,6 +58,34 @@ export const bars: readonly Bar[] = [
     atMost: 128 * 1024,
     unit: 'bytes',
     figure: 'idle init, anonymous memory',
+  },
+  {
+    what: 'execve with every limit ÷ without',
+    atMost: 1.15,
+    figure: 'execve of /bin/true with every limit',
+    per: 'execve of /bin/true without limits',
+  },
+  {
+    what: 'overshoot of 100 ms of CPU time by 8 threads',
+    atMost: 20_000,
+    unit: 'µs',
+    figure: 'overshoot of cpuTimeMs: 100, 8 threads',
+  },
+  {
+    what: 'a fork bomb with 64 processes and 1 s',
+    atMost: 1_300_000,
+    unit: 'µs',
+    figure: 'fork bomb, processes: 64, wallTimeMs: 1000',
+  },
+  {
+    what: 'CPU time ÷ what getrusage says, of what is allowed',
+    atMost: 1,
+    figure: 'accuracy of cpu, share of what is allowed',
+  },
+  {
+    what: 'memory ÷ what getrusage says, of what is allowed',
+    atMost: 1,
+    figure: 'accuracy of memory, share of what is allowed',
   },
 ]
 

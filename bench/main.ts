@@ -11,16 +11,18 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { cpus, release, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { bold, dim, green, milliseconds, red, status, table } from '../examples/terminal.js'
+import { accuracy } from './accuracy.js'
 import { hold } from './bars.js'
 import type { Group } from './context.js'
 import { create, ping } from './create.js'
 import { exec } from './exec.js'
 import { heap } from './heap.js'
+import { limits } from './limits.js'
 import { memory } from './memory.js'
 import { reset } from './reset.js'
 import type { Figure } from './sample.js'
 
-const groups: Record<string, Group> = { exec, create, ping, reset, heap, memory }
+const groups: Record<string, Group> = { exec, create, ping, reset, heap, memory, limits, accuracy }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -40,6 +42,7 @@ const say = (line = '') => {
 
 /** In the unit that reads well: the columns hold both a ping and a spawn of a process with a gigabyte of heap. */
 function shown(value: number, unit: string): string {
+  if (unit === '') return value.toFixed(2)
   if (unit === 'bytes') return `${(value / 1024).toFixed(0)} KiB`
   return value < 10_000 ? `${value.toFixed(value < 100 ? 1 : 0)} µs` : milliseconds(value / 1000)
 }

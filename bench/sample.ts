@@ -10,7 +10,7 @@ export interface Case {
 
 export interface Figure {
   name: string
-  /** 'µs', or 'bytes'. */
+  /** 'µs', 'bytes', or '' for a ratio. */
   unit: string
   median: number
   p99: number

@@ -16,7 +16,7 @@ async function compileStatic(name) {
   if (mtime(output) > mtime(source)) return
   await step(`compiling ${name}.c`, async () => {
     try {
-      await command('cc', ['-O2', '-static', '-o', output, source])
+      await command('cc', ['-O2', '-static', '-pthread', '-o', output, source])
     } catch (error) {
       throw new StepError(
         `${error.message}\n\nThe benchmark needs a C compiler and a static C library (libc6-dev, glibc-static).`,
@@ -31,7 +31,7 @@ try {
     await command('cargo', ['build', '--release', '--package', 'hotcell-bench-floor'], { cwd: root, show })
   })
   mkdirSync(built, { recursive: true })
-  for (const name of ['static', 'make-files']) await compileStatic(name)
+  for (const name of ['static', 'make-files', 'account', 'burn']) await compileStatic(name)
   process.exitCode = await foreground(
     process.execPath,
     ['--import=@oxc-node/core/register', join(root, 'bench', 'main.ts'), ...process.argv.slice(2)],
