@@ -15,12 +15,18 @@ use std::time::Duration;
 /// (up to 64 pages each) and in caches. It is added to the limit and taken from the peak.
 const RESIDUE_MAX: u64 = 1 << 20;
 
+/// By how much a limit may be above what was asked for: what is left is rounded up to a multiple of it, because it is another number
+/// after each run, and the limit would have to be written each time.
+const RESIDUE_STEP: u64 = 512 << 10;
+
 /// A run group. Files are opened at their first use and kept.
 #[derive(Debug)]
 pub struct Group {
     v1: Option<V1>,
     v2: Option<V2>,
     start: Start,
+    /// What [`Self::usage`] and [`Self::reuse`] have read, as long as nothing has happened since.
+    known: Option<Known>,
     killed: bool,
     _made: Made,
 }
@@ -81,14 +87,29 @@ struct Start {
     /// The peak so far, if it could not be reset.
     lasting_peak: Option<u64>,
     cpu: CpuTime,
+    counts: Counts,
+}
+
+/// Counters that nothing but a run moves.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
     oom: OomCounts,
     processes_peak: Option<u64>,
     refused: u64,
 }
 
+/// What is known at the end of a run.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    counts: Counts,
+    /// v2 only: on v1 the thread that clones is counted, too.
+    cpu: Option<CpuTime>,
+    residue: Option<u64>,
+}
+
 impl Group {
     pub(crate) fn new(v1: Option<V1>, v2: Option<V2>, made: Made) -> Self {
-        Self { v1, v2, start: Start::default(), killed: false, _made: made }
+        Self { v1, v2, start: Start::default(), known: None, killed: false, _made: made }
     }
 
     /// What can be limited and counted.
@@ -120,7 +141,7 @@ impl Group {
 
     /// What the counters said at [`Self::begin`]: microseconds of CPU time, and processes that the OOM killer had ended.
     pub fn start_counts(&self) -> (u64, u64) {
-        (self.start.cpu.total_us, self.start.oom.kills)
+        (self.start.cpu.total_us, self.start.counts.oom.kills)
     }
 
     /// v1: the process one thread of which entered to clone programs. It is never killed, and is not one of the processes of a run.
@@ -156,27 +177,39 @@ impl Group {
     /// Before a run: sets its limits, as far as they differ from those of the last one, and has all counters start from here. Asking
     /// for a limit without its controller is an error, nothing is dropped in silence.
     pub fn begin(&mut self, limits: &Limits) -> Result<(), Error> {
-        let residue = match self.half(Controller::Memory) {
-            Some(half) => half.memory_current()?.unwrap_or(0),
-            None => 0,
+        let known = self.known.take();
+        let residue = match (known.and_then(|known| known.residue), self.half(Controller::Memory)) {
+            (Some(residue), _) => residue,
+            (None, Some(half)) => half.memory_current()?.unwrap_or(0),
+            (None, None) => 0,
         };
-        self.apply(limits, residue)?;
+        self.apply(limits, residue.next_multiple_of(RESIDUE_STEP))?;
         let mut start = Start { residue, ..Start::default() };
-        if let Some(half) = self.half(Controller::Memory) {
-            if !half.reset_memory_peak()? {
-                start.lasting_peak = half.memory_peak()?;
-            }
-            start.oom = half.oom()?;
+        if let Some(half) = self.half(Controller::Memory)
+            && !half.reset_memory_peak()?
+        {
+            start.lasting_peak = half.memory_peak()?;
         }
-        if let Some(half) = self.half(Controller::Pids) {
-            start.processes_peak = half.processes_peak()?;
-            start.refused = half.processes_refused()?;
-        }
-        if let Some(half) = self.half(Controller::CpuAcct) {
-            start.cpu = half.cpu_time()?.unwrap_or_default();
-        }
+        start.counts = known.map_or_else(|| self.counts(), |known| Ok(known.counts))?;
+        start.cpu = match (known.and_then(|known| known.cpu), self.half(Controller::CpuAcct)) {
+            (Some(cpu), _) => cpu,
+            (None, Some(half)) => half.cpu_time()?.unwrap_or_default(),
+            (None, None) => CpuTime::default(),
+        };
         self.start = start;
         Ok(())
+    }
+
+    fn counts(&mut self) -> Result<Counts, Error> {
+        let mut counts = Counts::default();
+        if let Some(half) = self.half(Controller::Memory) {
+            counts.oom = half.oom()?;
+        }
+        if let Some(half) = self.half(Controller::Pids) {
+            counts.processes_peak = half.processes_peak()?;
+            counts.refused = half.processes_refused()?;
+        }
+        Ok(counts)
     }
 
     /// What is left in the group from before is no part of the run's memory.
@@ -211,27 +244,31 @@ impl Group {
     pub fn usage(&mut self) -> Result<Usage, Error> {
         let start = self.start;
         let mut usage = Usage::default();
-        if let Some(half) = self.half(Controller::CpuAcct) {
-            usage.cpu = half.cpu_time()?.map(|cpu| cpu.since(start.cpu));
-        }
+        let counts_on_v2 = self.v2.is_some();
+        let cpu = match self.half(Controller::CpuAcct) {
+            Some(half) => half.cpu_time()?,
+            None => None,
+        };
+        usage.cpu = cpu.map(|cpu| cpu.since(start.cpu));
         if let Some(half) = self.half(Controller::Memory) {
             // A peak that was not moved is that of some earlier run.
             let moved = |peak: &u64| start.lasting_peak.is_none_or(|before| *peak > before);
             let peak = half.memory_peak()?.filter(moved);
             usage.memory_peak_bytes = peak.map(|peak| peak.saturating_sub(start.residue));
-            usage.oom = half.oom()?.since(start.oom);
+            usage.memory_charged_bytes = peak;
         }
-        if let Some(half) = self.half(Controller::Pids) {
-            usage.processes_peak =
-                half.processes_peak()?.filter(|peak| start.processes_peak.is_none_or(|before| *peak > before));
-            usage.processes_refused = half.processes_refused()?.saturating_sub(start.refused);
-        }
+        let counts = self.counts()?;
+        usage.oom = counts.oom.since(start.counts.oom);
+        usage.processes_peak =
+            counts.processes_peak.filter(|peak| start.counts.processes_peak.is_none_or(|before| *peak > before));
+        usage.processes_refused = counts.refused.saturating_sub(start.counts.refused);
+        self.known = Some(Known { counts, cpu: cpu.filter(|_| counts_on_v2), residue: None });
         Ok(usage)
     }
 
     /// Whether the OOM killer was at work since [`Self::begin`]: on v1 it kills one process only, and the others go on.
     pub fn oom(&mut self) -> Result<Option<Oom>, Error> {
-        let start = self.start.oom;
+        let start = self.start.counts.oom;
         self.half(Controller::Memory).map_or(Ok(None), |half| Ok(half.oom()?.since(start)))
     }
 
@@ -242,6 +279,7 @@ impl Group {
         if self.is_empty()? {
             return Ok(());
         }
+        self.known = None;
         self.killed |= self.v2.is_some();
         self.members().map_or(Ok(()), |half| half.kill(within))
     }
@@ -253,9 +291,11 @@ impl Group {
 
     /// After a run, off the hot path: whether the next one can have this group. If not, drop it and make another.
     pub fn reuse(&mut self) -> Result<Reuse, Error> {
-        if !self.is_empty()? {
-            return Ok(Reuse::Occupied);
-        }
+        if self.is_empty()? { self.reuse_emptied() } else { Ok(Reuse::Occupied) }
+    }
+
+    /// The same, for those who know that its last process is gone.
+    pub fn reuse_emptied(&mut self) -> Result<Reuse, Error> {
         if self.killed {
             return Ok(Reuse::Killed);
         }
@@ -266,6 +306,9 @@ impl Group {
             return Ok(Reuse::Residue { bytes });
         }
         let moved = lasting.is_some() && half.memory_peak()? > lasting;
+        if let Some(known) = &mut self.known {
+            known.residue = Some(bytes);
+        }
         Ok(if moved { Reuse::Peak } else { Reuse::Yes })
     }
 }

@@ -79,7 +79,7 @@
 //!
 //! - CPU time is that of all processes, ended ones included, to the microsecond; user and system time are the kernel's estimate.
 //! - Memory is charged in batches of 64 pages a CPU, and caches of the kernel stay for a while: what is in a group before a run is added to
-//!   its limit and taken from its peak. Beyond 1 MiB [`Reuse::Residue`] asks for a fresh group, because file pages in it could be freed
+//!   its limit (rounded up to half a MiB, so that it need not be written anew each time) and taken from its peak. Beyond 1 MiB [`Reuse::Residue`] asks for a fresh group, because file pages in it could be freed
 //!   for the run, or files on a tmpfs deleted by it, and the limit would not be what it says.
 //! - The peak of memory can be reset since Linux 6.12 (v1: always). Before, it is told if the run exceeded all earlier ones in the group,
 //!   and [`Reuse::Peak`] asks for a fresh one. That of processes can never be reset.

@@ -7,6 +7,9 @@ pub struct Usage {
     pub cpu: Option<CpuTime>,
     /// The most bytes of memory at once, beyond what had been in the group before.
     pub memory_peak_bytes: Option<u64>,
+    /// The same with what had been in the group before, most of it pages that the kernel had charged in advance. The truth lies between
+    /// the two.
+    pub memory_charged_bytes: Option<u64>,
     /// Whether the OOM killer was at work, and on whose account.
     pub oom: Option<Oom>,
     /// The most processes and threads at once. The counter cannot be reset: told only if it exceeds that of all former runs.

@@ -54,7 +54,7 @@ pub(crate) fn conclude(
 ) -> Outcome {
     let hotcell_protocol::Usage { user_us, system_us, wall_us, setup_us, max_rss_bytes } = reported.usage;
     let mut usage = Usage { user_us, system_us, wall_us, setup_us, memory_bytes: max_rss_bytes, ..Usage::default() };
-    let (cpu, memory) = counted.map_or((None, None), |counted| (counted.cpu, counted.memory_peak_bytes));
+    let (cpu, memory) = counted.map_or((None, None), |counted| (counted.cpu, memory_of(counted, max_rss_bytes)));
     if let Some(cpu) = cpu {
         (usage.user_us, usage.system_us) = (cpu.user_us, cpu.system_us);
     }
@@ -64,8 +64,22 @@ pub(crate) fn conclude(
     if cpu.is_some() && memory.is_some() {
         usage.accounting = Accounting::Cgroup;
     }
+    if usage.accounting == Accounting::Cgroup
+        && counted.is_some_and(|counted| counted.oom.is_none())
+        && let Some(limit) = limits.memory_bytes
+    {
+        // The kernel would have refused more; what is above was there before.
+        usage.memory_bytes = usage.memory_bytes.min(limit);
+    }
     usage.processes_peak = counted.and_then(|counted| counted.processes_peak);
     Outcome { verdict: judge(reported.verdict, counted.and_then(|counted| counted.oom), &usage, limits), usage }
+}
+
+/// Memory is charged in batches, and a small program may live on what was charged for the last one: then its peak is nothing. It had
+/// what it had resident, as far as that was charged at all.
+fn memory_of(counted: &hotcell_cgroup::Usage, max_rss_bytes: u64) -> Option<u64> {
+    let (peak, charged) = (counted.memory_peak_bytes?, counted.memory_charged_bytes?);
+    Some(peak.max(charged.min(max_rss_bytes)))
 }
 
 fn judge(reported: Verdict, oom: Option<Oom>, usage: &Usage, limits: &Limits) -> Verdict {
@@ -105,6 +119,7 @@ mod tests {
         let counted = hotcell_cgroup::Usage {
             cpu: Some(cpu),
             memory_peak_bytes: Some(8192),
+            memory_charged_bytes: Some(9000),
             processes_peak: Some(3),
             ..Default::default()
         };

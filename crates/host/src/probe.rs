@@ -161,7 +161,8 @@ fn cgroups(detected: Result<Detection, hotcell_cgroup::Error>) -> Vec<(&'static 
     };
     let errno = |version: Option<Version>| {
         let concerning = detection.problems.iter().find(|problem| version.is_none_or(|only| problem.version == only));
-        concerning.map_or(0, |problem| problem.errno)
+        // Of a controller that is just not there the kernel says nothing.
+        concerning.map_or(libc::ENOENT, |problem| if problem.errno == 0 { libc::ENOENT } else { problem.errno })
     };
     let usable = |version| detection.usable(version);
     let mut found = Vec::new();

@@ -176,7 +176,8 @@ impl Numbered {
     /// What its last run used, and whether another may have it.
     pub(crate) fn finish(&mut self, killed: bool) -> (Option<hotcell_cgroup::Usage>, bool) {
         let usage = self.group.usage().ok();
-        let reusable = !killed && matches!(self.group.reuse(), Ok(Reuse::Yes));
+        // Init has reaped everybody.
+        let reusable = !killed && matches!(self.group.reuse_emptied(), Ok(Reuse::Yes));
         (usage, reusable)
     }
 
