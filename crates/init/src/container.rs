@@ -12,6 +12,7 @@
 //! delivered to a pid 1, pid_namespaces(7)).
 
 use crate::deletion::{self, Deletion};
+use crate::exec::forker::Filter;
 use crate::exec::{Plan, Progress, Spawner, plan};
 use crate::files::{self, BATCH_MAX, Tickets};
 use crate::groups::Group;
@@ -19,6 +20,7 @@ use crate::identity::Ids;
 use crate::reset::Resetter;
 use crate::runs::Run;
 use crate::setup::{Attached, Built, EnterAnywhere, Tree};
+use crate::slots::{Slots, Surroundings};
 use crate::sweep::{self, Tag};
 use crate::watch::{self, Breach, Watch};
 use hotcell_linux::epoll::Epoll;
@@ -36,9 +38,11 @@ use std::sync::Arc;
 
 const TOKEN_HOST: u64 = 0;
 const TOKEN_CHILDREN: u64 = 1;
-const TOKEN_GROUPS: u64 = 2;
+const TOKEN_THREADS: u64 = 2;
 /// From here on: the progress of a run, by its id.
 const TOKEN_RUNS: u64 = 3;
+/// From here on: the listener of a slot, by its id.
+const TOKEN_LISTENERS: u64 = 1 << 33;
 /// How long to wait until looking again for what a run left, in milliseconds: nobody tells of a process that ends traced.
 const SWEEP_MS: i32 = 5;
 
@@ -56,6 +60,7 @@ pub struct Container {
     hides_cgroup: bool,
     runs: Vec<Run>,
     groups: Vec<Rc<Group>>,
+    slots: Slots,
     /// The tag of pid 1, and of what it clones.
     own_tag: Tag,
     /// What it had at the end of the set-up, see [`Container::reset`].
@@ -86,7 +91,7 @@ const REAP_SLICE: usize = 128;
 struct Kernel {
     epoll: Epoll,
     children: OwnedFd,
-    /// What the threads of groups notify.
+    /// What the threads that clone programs notify.
     news: Arc<EventFd>,
     spawner: Spawner,
     /// How many CPUs there are.
@@ -108,10 +113,17 @@ enum End {
 
 /// Serves until the host is gone; returns the exit code.
 pub fn serve(mut container: Container) -> i32 {
-    match container.run() {
+    let code = match container.run() {
         Ok(()) | Err(End::Host) => 0,
         Err(End::Broken) => 1,
-    }
+    };
+    // Not dropped: its threads would be waited for, and one may stand with a child at a sync point.
+    std::mem::forget(container);
+    code
+}
+
+fn surroundings<'a>(ids: Ids, proc: Option<&'a OwnedFd>, kernel: &'a Kernel) -> Surroundings<'a> {
+    Surroundings { init: ids.init, proc, news: &kernel.news }
 }
 
 impl Container {
@@ -132,6 +144,7 @@ impl Container {
             hides_cgroup,
             runs: Vec::new(),
             groups: Vec::new(),
+            slots: Slots::default(),
             tickets: Tickets::default(),
             deletions: Vec::new(),
             resetter: Resetter::default(),
@@ -153,18 +166,22 @@ impl Container {
         self.reply(0, ReplyBody::Hello { version: VERSION }, &[])?;
         let mut buffer = packet_buffer();
         loop {
-            let (mut request, mut ended, mut progress, mut groups) = (false, false, false, false);
+            let (mut request, mut ended, mut progress, mut threads, mut refused) = (false, false, false, false, false);
             let is_sweeping = self.runs.iter().any(|run| run.end.is_some() || run.killed);
             let waited = kernel.epoll.wait(self.timeout_ms(is_sweeping), |token, _| match token {
                 TOKEN_HOST => request = true,
                 TOKEN_CHILDREN => ended = true,
-                TOKEN_GROUPS => groups = true,
+                TOKEN_THREADS => threads = true,
+                token if token >= TOKEN_LISTENERS => refused = true,
                 _ => progress = true,
             });
             waited.map_err(|_| End::Broken)?;
-            if groups {
+            if threads {
                 kernel.news.drain();
-                self.note_groups()?;
+                self.note_threads(&kernel)?;
+            }
+            if refused {
+                self.note_disallowed();
             }
             if progress {
                 self.note_progress(&kernel)?;
@@ -205,7 +222,7 @@ impl Container {
         epoll.add(self.socket.as_fd(), libc::EPOLLIN as u32, TOKEN_HOST).map_err(failed)?;
         epoll.add(children.as_fd(), libc::EPOLLIN as u32, TOKEN_CHILDREN).map_err(failed)?;
         let news = Arc::new(EventFd::new().map_err(failed)?);
-        epoll.add(news.as_fd(), libc::EPOLLIN as u32, TOKEN_GROUPS).map_err(failed)?;
+        epoll.add(news.as_fd(), libc::EPOLLIN as u32, TOKEN_THREADS).map_err(failed)?;
         Ok(Kernel { epoll, children, news, spawner: Spawner::new().map_err(failed)?, cpus: process::cpu_count() })
     }
 
@@ -275,6 +292,8 @@ impl Container {
                 | RequestBody::Kill { .. }
                 | RequestBody::AddGroup { .. }
                 | RequestBody::RemoveGroup(_)
+                | RequestBody::AddFilter { .. }
+                | RequestBody::RemoveFilter(_)
         );
         if !self.resets.is_empty() && !is_urgent {
             self.deferred.push_back((payload.to_vec(), fds));
@@ -335,15 +354,42 @@ impl Container {
                 let result = files::symlink(&self.tree, &self.work_dir, target, path);
                 self.done(id, result)
             }
-            RequestBody::AddGroup { group, files } => match self.add_group(id, group, files, fds, kernel) {
-                Ok(()) => Ok(()),
-                Err(failure) => self.reply(id, ReplyBody::Failed(failure), &[]),
-            },
+            RequestBody::AddGroup { group, files, filter } => {
+                match self.add_group(id, group, files, filter, fds, kernel) {
+                    Ok(()) => Ok(()),
+                    Err(failure) => self.reply(id, ReplyBody::Failed(failure), &[]),
+                }
+            }
+            RequestBody::AddFilter { filter, warm } => {
+                let added = Filter::new(filter.filter, filter.token, filter.program);
+                let added = added.and_then(|filter| self.slots.add_filter(filter));
+                let started = added.and_then(|()| {
+                    if !warm {
+                        return Ok(None);
+                    }
+                    let around = surroundings(self.ids, self.proc.as_ref(), kernel);
+                    self.slots.start(None, filter.filter, &around).map(Some)
+                });
+                match started {
+                    Ok(None) => self.done(id, Ok(())),
+                    Ok(Some(slot)) => {
+                        slot.request.set(Some(id));
+                        Ok(())
+                    }
+                    Err(failure) => self.done(id, Err(failure)),
+                }
+            }
+            RequestBody::RemoveFilter(filter) => {
+                self.slots.remove_filter(filter);
+                Ok(())
+            }
             RequestBody::RemoveGroup(group) => {
-                let busy = self.runs.iter().any(|run| run.group.as_ref().is_some_and(|known| known.number == group));
+                let busy = self.runs.iter().any(|run| run.group().is_some_and(|known| known.number == group));
                 if busy {
                     return self.done(id, Err(Failure::new(Step::Request, libc::EBUSY)));
                 }
+                // Their threads leave it.
+                self.slots.retain(|slot| slot.group.as_ref().is_none_or(|known| known.number != group));
                 self.groups.retain(|known| known.number != group);
                 self.done(id, Ok(()))
             }
@@ -389,7 +435,7 @@ impl Container {
         let mut plan = Plan::new(exec, &self.env, fds, identity)?;
         if let Some(most) = exec.limits.processes {
             // Where programs have pid 1's identity, its own threads count.
-            let own = if init == program { 1 + self.resetter.threads() + self.groups.len() as u64 } else { 0 };
+            let own = if init == program { 1 + self.resetter.threads() + self.slots.threads() } else { 0 };
             plan.limit_processes(most.saturating_add(own));
         }
         plan.hides_cgroup = self.hides_cgroup || exec.group.is_some();
@@ -404,8 +450,18 @@ impl Container {
         let known = group.as_ref().map(|(wanted, group)| (*wanted, &**group));
         let watch = Watch::new(exec.limits, known, started_us, kernel.cpus);
         let mut setup_us = 0;
-        let child = if let Some((_, group)) = &group {
-            group.forker.clone_child(plan, exec.flags.sync || exec.flags.report_start)?
+        let slot = if group.is_some() || exec.filter != 0 {
+            let around = surroundings(self.ids, self.proc.as_ref(), kernel);
+            Some(self.slots.take(group.as_ref().map(|(_, group)| group), exec.filter, &around)?)
+        } else {
+            None
+        };
+        let child = if let Some(slot) = &slot {
+            let cloned = slot.forker.clone_child(plan, exec.flags.sync || exec.flags.report_start);
+            if cloned.is_err() {
+                self.slots.release(slot);
+            }
+            cloned?
         } else {
             self.take_fresh_tag().map_err(failed)?;
             if exec.flags.sync || !self.runs.is_empty() {
@@ -420,7 +476,7 @@ impl Container {
             && let Err(error) = kernel.epoll.add(progress, libc::EPOLLIN as u32, TOKEN_RUNS + u64::from(id))
         {
             child.signal(libc::SIGKILL);
-            if group.is_none()
+            if slot.is_none()
                 && let Some(pid) = child.pid()
             {
                 process::wait_for(pid);
@@ -430,8 +486,8 @@ impl Container {
         Ok(Run {
             id,
             child,
-            tag: if group.is_some() { Tag::new() } else { self.own_tag.clone() },
-            group: group.map(|(_, group)| group),
+            tag: if slot.is_some() { Tag::new() } else { self.own_tag.clone() },
+            slot,
             started_us,
             setup_us,
             limits,
@@ -449,7 +505,7 @@ impl Container {
 
     /// Sees to it that no run in flight has the tag that pid 1 clones with.
     fn take_fresh_tag(&mut self) -> io::Result<()> {
-        if !self.runs.iter().any(|run| run.group.is_none() && run.tag == self.own_tag) {
+        if !self.runs.iter().any(|run| run.slot.is_none() && run.tag == self.own_tag) {
             return Ok(());
         }
         process::unshare(libc::CLONE_NEWUTS)?;
@@ -465,45 +521,62 @@ impl Container {
         request: u32,
         number: u32,
         files: GroupFiles,
+        filter: u32,
         fds: Vec<OwnedFd>,
         kernel: &Kernel,
     ) -> Result<(), Failure> {
         if self.groups.iter().any(|group| group.number == number) {
             return Err(Failure::new(Step::Request, libc::EEXIST));
         }
-        let proc = self.proc.as_ref().map(OwnedFd::try_clone).transpose();
-        let proc = proc.map_err(|error| Failure::new(Step::EnterGroup, errno(&error)))?;
-        let group = Group::new(number, request, files, fds, (self.ids.init, proc), &kernel.news)?;
-        self.groups.push(Rc::new(group));
+        let group = Rc::new(Group::new(number, files, fds)?);
+        let around = surroundings(self.ids, self.proc.as_ref(), kernel);
+        let slot = self.slots.start(Some(Rc::clone(&group)), filter, &around)?;
+        slot.request.set(Some(request));
+        self.groups.push(group);
         Ok(())
     }
 
-    /// Tells the host which groups are ready, and which programs could not be cloned into theirs.
-    fn note_groups(&mut self) -> Result<(), End> {
+    /// Tells the host which threads are in their place, and which programs they could not clone.
+    fn note_threads(&mut self, kernel: &Kernel) -> Result<(), End> {
         let mut news = Vec::new();
-        for group in &self.groups {
-            if let Some(entered) = group.forker.entered()
-                && let Some(request) = group.request.take()
-            {
-                let body =
-                    entered.as_ref().map_or_else(|failure| ReplyBody::Failed(failure.clone()), |_| ReplyBody::Done);
+        let mut failed = Vec::new();
+        for slot in self.slots.iter() {
+            let Some(entered) = slot.forker.entered() else { continue };
+            if let Some(request) = slot.request.take() {
+                if entered.is_err() {
+                    failed.extend(slot.group.as_ref().map(|group| group.number));
+                }
+                let body = entered.map_or_else(|failure| ReplyBody::Failed(failure.clone()), |()| ReplyBody::Done);
                 news.push((request, body));
             }
+            if let Some(listener) = slot.forker.listener()
+                && !slot.watched.replace(true)
+            {
+                let token = TOKEN_LISTENERS + u64::from(slot.id);
+                // Unwatched, a call that is not allowed would stand still until another limit.
+                kernel.epoll.add(listener.as_fd(), libc::EPOLLIN as u32, token).map_err(|_| End::Broken)?;
+            }
         }
-        // The host forgets one that failed.
-        self.groups.retain(|group| !matches!(group.forker.entered(), Some(Err(_))));
+        // The host forgets a group that its first thread could not enter.
+        self.groups.retain(|group| !failed.contains(&group.number));
         while let Some(index) =
             self.runs.iter().position(|run| run.end.is_none() && run.child.clone_failure().is_some())
         {
             let run = self.runs.swap_remove(index);
-            let entered = run.group.as_ref().and_then(|group| group.forker.entered());
+            let slot = run.slot.clone();
+            let entered = slot.as_ref().and_then(|slot| slot.forker.entered());
             let failure = match entered {
                 Some(Err(failure)) => Some(failure.clone()),
                 _ => run.child.clone_failure(),
             };
             let id = run.id;
             news.push((id, run.not_cloned(failure)));
+            if let Some(slot) = slot {
+                self.slots.release(&slot);
+            }
         }
+        // Who could not get there is of no use, and of no more harm than a thread that does nothing.
+        self.slots.retain(|slot| slot.busy.get() || !matches!(slot.forker.entered(), Some(Err(_))));
         if !self.resets.is_empty() {
             // They may have waited for just these.
             self.is_reaping = true;
@@ -512,6 +585,24 @@ impl Container {
             self.reply(id, body, &[])?;
         }
         Ok(())
+    }
+
+    /// Ends the runs whose programs have made a call that their filter kills for.
+    fn note_disallowed(&mut self) {
+        let readable = |slot: &Rc<crate::slots::Slot>| {
+            slot.forker.listener().is_some_and(|listener| hotcell_linux::poll::is_readable(listener.as_fd()))
+        };
+        let slots: Vec<_> = self.slots.iter().filter(|slot| slot.watched.get()).cloned().collect();
+        for slot in slots.iter().filter(|slot| readable(slot)) {
+            let Some(call) = slot.disallowed() else { continue };
+            let of_slot = |run: &&mut Run| run.slot.as_ref().is_some_and(|known| known.id == slot.id);
+            let Some(run) = self.runs.iter_mut().find(of_slot) else { continue };
+            if run.breach.is_none() && run.end.is_none() && !run.killed {
+                run.breach = Some(Breach::Syscall(call));
+            }
+            let id = run.id;
+            self.kill_all(id);
+        }
     }
 
     /// Looks at the limits of runs whose time has come.
@@ -538,8 +629,11 @@ impl Container {
         let run = self.runs.get_mut(index)?;
         let main = run.child.pid();
         let reaped_us = run.orphans.user_us + run.orphans.system_us;
-        let group = run.group.clone();
-        let own_tag = group.as_ref().map_or_else(|| Some(run.tag.clone()), |group| group.forker.tag().cloned());
+        let group = run.group().cloned();
+        let own_tag = match &run.slot {
+            None => Some(run.tag.clone()),
+            Some(slot) => slot.forker.tag().cloned(),
+        };
         run.watch.look(group.as_deref(), reaped_us, |limits| match (proc, own_tag) {
             (Some(proc), Some(own_tag)) => {
                 let is_its = |pid: &i32| {
@@ -594,6 +688,15 @@ impl Container {
         }
     }
 
+    /// The same by SIGKILL, also of those of its processes that are not the main one, if it can be told which they are.
+    fn kill_all(&mut self, id: u32) {
+        self.kill(id, libc::SIGKILL);
+        let (Some(proc), Some(run)) = (&self.proc, self.runs.iter().find(|run| run.id == id)) else { return };
+        if self.runs.len() > 1 {
+            sweep::kill_if(proc, false, |tag| run.is_tagged(tag));
+        }
+    }
+
     /// Forgets a run that waits behind a reset; whether there was one.
     fn cancel_deferred(&mut self, id: u32) -> bool {
         let is_it = |(payload, _): &(Vec<u8>, Vec<OwnedFd>)| matches!(codec::decode(payload), Ok(Request { id: known, body: RequestBody::Execve(_) }) if known == id);
@@ -607,7 +710,7 @@ impl Container {
         let Some(proc) = &self.proc else { return };
         for run in self.runs.iter_mut().filter(|run| run.killed && run.end.is_none()) {
             if run.sweeps > 0 {
-                run.group_killed |= run.group.as_ref().is_some_and(|group| group.kill());
+                run.group_killed |= run.group().is_some_and(|group| group.kill());
                 sweep::kill_if(proc, run.sweeps > sweep::GENTLE_ROUNDS, |tag| run.is_tagged(tag));
             }
             run.sweeps += 1;
@@ -649,11 +752,14 @@ impl Container {
         {
             let run = self.runs.swap_remove(index);
             let id = run.id;
+            if let Some(slot) = &run.slot {
+                self.slots.release(slot);
+            }
             if let Some(end) = run.report() {
                 self.reply(id, end, &[])?;
             }
         }
-        // Who was not cloned yet is told of in `note_groups`, and comes here again.
+        // Who was not cloned yet is told of in `note_threads`, and comes here again.
         if !somebody_is_left && self.runs.is_empty() && !self.resets.is_empty() {
             self.reset(kernel)?;
         }
@@ -686,7 +792,7 @@ impl Container {
             run.sweeps += 1;
             run.is_swept = strangers == 0;
             if strangers > 0 && !run.group_killed {
-                run.group_killed = run.group.as_ref().is_some_and(|group| group.kill());
+                run.group_killed = run.group().is_some_and(|group| group.kill());
             }
         }
     }
@@ -710,8 +816,8 @@ impl Container {
             self.enter_work_dir().map(|()| old)
         });
         drop(entering);
-        for group in &self.groups {
-            group.forker.follow();
+        for slot in self.slots.iter() {
+            slot.forker.follow();
         }
         for id in std::mem::take(&mut self.resets) {
             self.done(id, result.as_ref().map(|_| ()).map_err(Failure::clone))?;

@@ -4,26 +4,18 @@
 //! programs there, count their CPU time while they run, see the OOM killer at work, and kill them all at once. It never opens a file of a cgroup
 //! file system itself, and has none in its mount namespace.
 
-use crate::exec::Forker;
-use crate::exec::forker::Place;
 use hotcell_linux::errno;
-use hotcell_linux::eventfd::EventFd;
-use hotcell_protocol::{CpuCounter, Failure, GroupFiles, Identity, Step};
-use std::cell::Cell;
+use hotcell_protocol::{CpuCounter, Failure, GroupFiles, Step};
 use std::fs::File;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 
-/// One group. Dropping it ends its thread, sooner or later.
+/// One group. Who clones programs into it is a slot, see [`crate::slots`].
 pub struct Group {
     /// Its number.
     pub number: u32,
-    /// Who clones programs into it.
-    pub forker: Forker,
-    /// The request that waits for it to be ready.
-    pub request: Cell<Option<u32>>,
+    tasks: Vec<OwnedFd>,
+    directory: Option<OwnedFd>,
     cpu: Option<(File, CpuCounter)>,
     oom_kills: Option<File>,
     kill: Option<File>,
@@ -31,14 +23,7 @@ pub struct Group {
 
 impl Group {
     /// Of the descriptors that came beside the request.
-    pub fn new(
-        number: u32,
-        request: u32,
-        files: GroupFiles,
-        fds: Vec<OwnedFd>,
-        (init, proc): (Identity, Option<OwnedFd>),
-        news: &Arc<EventFd>,
-    ) -> Result<Self, Failure> {
+    pub fn new(number: u32, files: GroupFiles, fds: Vec<OwnedFd>) -> Result<Self, Failure> {
         let mut fds = fds.into_iter();
         let mut next = || fds.next().ok_or_else(|| Failure::new(Step::Request, libc::EBADF));
         let mut only = |wanted: bool| wanted.then(&mut next).transpose();
@@ -47,10 +32,14 @@ impl Group {
         let kill = only(files.v2_kill)?.map(File::from);
         let cpu = only(files.cpu.is_some())?.map(File::from).zip(files.cpu);
         let oom_kills = only(files.oom_kills)?.map(File::from);
-        let place = Place { tasks: tasks.unwrap_or_default(), directory, init, proc };
-        let forker =
-            Forker::start(place, news).map_err(|error: io::Error| Failure::new(Step::EnterGroup, errno(&error)))?;
-        Ok(Self { number, forker, request: Cell::new(Some(request)), cpu, oom_kills, kill })
+        Ok(Self { number, tasks: tasks.unwrap_or_default(), directory, cpu, oom_kills, kill })
+    }
+
+    /// How a thread gets in: a `tasks` file of each v1 hierarchy, and the directory on v2.
+    pub fn entrance(&self) -> Result<(Vec<OwnedFd>, Option<OwnedFd>), Failure> {
+        let failed = |error| Failure::new(Step::EnterGroup, errno(&error));
+        let tasks = self.tasks.iter().map(OwnedFd::try_clone).collect::<Result<_, _>>().map_err(failed)?;
+        Ok((tasks, self.directory.as_ref().map(OwnedFd::try_clone).transpose().map_err(failed)?))
     }
 
     /// CPU time of everybody who was ever in it, in microseconds, if it counts that.

@@ -6,11 +6,12 @@
 
 use crate::exec::{Child, Limits};
 use crate::groups::Group;
+use crate::slots::Slot;
 use crate::sweep::Tag;
 use crate::watch::{Breach, Watch};
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::process::{ChildUsage, Reaped, monotonic_us};
-use hotcell_protocol::{Failure, Outcome, RLimit, ReplyBody, Step, Usage, Verdict};
+use hotcell_protocol::{Disallowed, Failure, Outcome, RLimit, ReplyBody, Step, Usage, Verdict};
 use std::rc::Rc;
 
 /// Which part of RLIMIT_CPU must have been used for a signal to be that limit's: half.
@@ -26,9 +27,9 @@ pub struct Run {
     pub id: u32,
     /// Its main process.
     pub child: Child,
-    /// Where it is born, if not where pid 1 is.
-    pub group: Option<Rc<Group>>,
-    /// What all its processes carry, and those of no other run in flight; a run in a group has its group's, see [`Run::is_tagged`].
+    /// The thread that clones it, if not pid 1's main thread.
+    pub slot: Option<Rc<Slot>>,
+    /// What all its processes carry, and those of no other run in flight; with a slot it is that one's, see [`Run::is_tagged`].
     pub tag: Tag,
     /// `CLOCK_MONOTONIC` at the start of the clone, and how long it took until the program ran.
     pub started_us: u64,
@@ -57,11 +58,16 @@ pub struct Run {
 }
 
 impl Run {
-    /// Whether that is its tag. The one of a group is known before there is anybody to carry it.
+    /// Where it is born, if not where pid 1 is.
+    pub fn group(&self) -> Option<&Rc<Group>> {
+        self.slot.as_ref().and_then(|slot| slot.group.as_ref())
+    }
+
+    /// Whether that is its tag. The one of a slot is known before there is anybody to carry it.
     pub fn is_tagged(&self, tag: &Tag) -> bool {
-        match &self.group {
+        match &self.slot {
             None => self.tag == *tag,
-            Some(group) => group.forker.tag() == Some(tag),
+            Some(slot) => slot.forker.tag() == Some(tag),
         }
     }
 
@@ -76,6 +82,7 @@ impl Run {
         self.end = Some(match self.child.over(epoll) {
             Some(failure) => ReplyBody::Failed(failure),
             None => ReplyBody::Ended(Outcome {
+                disallowed: self.disallowed(),
                 verdict: self.breach.and_then(verdict).unwrap_or_else(|| judge(reaped, &self.limits, self.killed)),
                 usage: Usage {
                     user_us: reaped.usage.user_us,
@@ -91,16 +98,16 @@ impl Run {
 
     /// What to report, with what its leftovers used.
     pub fn report(self) -> Option<ReplyBody> {
-        let Self { end, orphans, group_killed, .. } = self;
+        let (end, orphans, group_killed) = (self.end, self.orphans, self.group_killed);
         end.map(|end| match end {
-            ReplyBody::Ended(Outcome { verdict, usage, .. }) => {
+            ReplyBody::Ended(Outcome { verdict, usage, disallowed, .. }) => {
                 let usage = Usage {
                     user_us: usage.user_us + orphans.user_us,
                     system_us: usage.system_us + orphans.system_us,
                     max_rss_bytes: usage.max_rss_bytes.max(orphans.max_rss_bytes),
                     ..usage
                 };
-                ReplyBody::Ended(Outcome { verdict, usage, group_killed })
+                ReplyBody::Ended(Outcome { verdict, usage, disallowed, group_killed })
             }
             other => other,
         })
@@ -112,8 +119,15 @@ impl Run {
         let wall_us = monotonic_us().saturating_sub(self.started_us);
         self.breach.and_then(verdict).map_or(ReplyBody::Failed(failure), |verdict| {
             let usage = Usage { wall_us, setup_us: wall_us, ..Usage::default() };
-            ReplyBody::Ended(Outcome { verdict, usage, group_killed: false })
+            ReplyBody::Ended(Outcome { verdict, usage, disallowed: None, group_killed: false })
         })
+    }
+
+    fn disallowed(&self) -> Option<Disallowed> {
+        match self.breach {
+            Some(Breach::Syscall(call)) => Some(call),
+            _ => None,
+        }
     }
 
     /// One of its processes that pid 1 has inherited was reaped.
@@ -130,6 +144,7 @@ fn verdict(breach: Breach) -> Option<Verdict> {
         Breach::WallTime => Some(Verdict::WallTimeLimit),
         Breach::CpuTime => Some(Verdict::CpuTimeLimit),
         Breach::Memory => Some(Verdict::MemoryLimit),
+        Breach::Syscall(_) => Some(Verdict::DisallowedSyscall),
         Breach::Oom => None,
     }
 }

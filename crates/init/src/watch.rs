@@ -11,7 +11,7 @@
 use crate::groups::Group;
 use hotcell_linux::process::{self, monotonic_us};
 use hotcell_linux::{directory, file};
-use hotcell_protocol::{RunGroup, RunLimits};
+use hotcell_protocol::{Disallowed, RunGroup, RunLimits};
 use std::ffi::CString;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -36,6 +36,8 @@ pub enum Breach {
     Memory,
     /// The OOM killer ended one of its processes. On whose account the host finds out.
     Oom,
+    /// It made a call that its filter kills for.
+    Syscall(Disallowed),
 }
 
 /// The limits of one run.

@@ -1,6 +1,7 @@
 //! clone3(2), Linux 5.3.
 
 use crate::check;
+use crate::process::raw::Pass;
 use crate::signal::Stack;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -75,7 +76,7 @@ fn into_cgroup(cgroup: Option<BorrowedFd<'_>>) -> u64 {
 }
 
 /// What a child that shares our memory is cloned with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct CloneVm<'a> {
     /// `CLONE_*` beside `CLONE_VM`. With `CLONE_VFORK` we stand still until it has executed another program or ended.
     pub flags: u64,
@@ -85,8 +86,26 @@ pub struct CloneVm<'a> {
     pub stack: &'a Stack,
     /// Where its pid is stored before it runs, if anywhere.
     pub pid: Option<&'a AtomicI32>,
+    /// What becomes 0, and a futex that is woken, when it has ended (with `CLONE_THREAD`).
+    pub clear: Option<&'a AtomicI32>,
     /// The directory of the cgroup (v2) that it is born in, if not in ours.
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// For the filter of who calls.
+    pub pass: Pass,
+}
+
+impl<'a> CloneVm<'a> {
+    /// With these flags, and nothing else.
+    pub const fn new(flags: u64, exit_signal: i32, stack: &'a Stack) -> Self {
+        Self { flags, exit_signal, stack, pid: None, clear: None, cgroup: None, pass: Pass::NONE }
+    }
+}
+
+impl std::fmt::Debug for CloneVm<'_> {
+    /// Without the secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CloneVm").field("flags", &self.flags).finish_non_exhaustive()
+    }
 }
 
 /// clone3 of a child that shares our memory, running `entry(argument)`, which must not return. Returns its pid.
@@ -99,10 +118,12 @@ pub unsafe fn clone_vm(
     entry: unsafe extern "C" fn(*mut libc::c_void) -> !,
     argument: *mut libc::c_void,
 ) -> io::Result<i32> {
-    let CloneVm { flags, exit_signal, stack, pid, cgroup } = how;
+    let CloneVm { flags, exit_signal, stack, pid, clear, cgroup, pass } = how;
     let tell_pid = if pid.is_some() { libc::CLONE_PARENT_SETTID as u64 } else { 0 };
+    let tell_end = if clear.is_some() { libc::CLONE_CHILD_CLEARTID as u64 } else { 0 };
     let args = CloneArgs {
-        flags: flags | libc::CLONE_VM as u64 | tell_pid | into_cgroup(cgroup),
+        flags: flags | libc::CLONE_VM as u64 | tell_pid | tell_end | into_cgroup(cgroup),
+        child_tid: clear.map_or(0, |place| place.as_ptr() as u64),
         parent_tid: pid.map_or(0, |place| place.as_ptr() as u64),
         exit_signal: exit_signal as u64,
         stack: stack.base() as u64,
@@ -111,7 +132,7 @@ pub unsafe fn clone_vm(
         ..CloneArgs::default()
     };
     // SAFETY: the contract of this function.
-    let result = unsafe { raw_clone3(&args, entry, argument) };
+    let result = unsafe { raw_clone3(&args, &pass, entry, argument) };
     if result < 0 { Err(io::Error::from_raw_os_error(-result as i32)) } else { Ok(result as i32) }
 }
 
@@ -120,6 +141,7 @@ pub unsafe fn clone_vm(
 #[cfg(target_arch = "x86_64")]
 unsafe fn raw_clone3(
     args: &CloneArgs,
+    pass: &Pass,
     entry: unsafe extern "C" fn(*mut libc::c_void) -> !,
     argument: *mut libc::c_void,
 ) -> isize {
@@ -139,6 +161,10 @@ unsafe fn raw_clone3(
             inlateout("rax") libc::SYS_clone3 as isize => result,
             in("rdi") ptr::from_ref(args),
             in("rsi") size_of::<CloneArgs>(),
+            in("rdx") pass.0[2],
+            in("r10") pass.0[3],
+            in("r8") pass.0[4],
+            in("r9") pass.0[5],
             in("r12") entry,
             in("r13") argument,
             lateout("rcx") _,
@@ -152,6 +178,7 @@ unsafe fn raw_clone3(
 #[cfg(target_arch = "aarch64")]
 unsafe fn raw_clone3(
     args: &CloneArgs,
+    pass: &Pass,
     entry: unsafe extern "C" fn(*mut libc::c_void) -> !,
     argument: *mut libc::c_void,
 ) -> isize {
@@ -168,6 +195,10 @@ unsafe fn raw_clone3(
             "2:",
             inlateout("x0") ptr::from_ref(args) => result,
             in("x1") size_of::<CloneArgs>(),
+            in("x2") pass.0[2],
+            in("x3") pass.0[3],
+            in("x4") pass.0[4],
+            in("x5") pass.0[5],
             in("x8") libc::SYS_clone3,
             in("x20") entry,
             in("x21") argument,

@@ -25,9 +25,11 @@ pub mod pidfd;
 pub mod poll;
 pub mod prctl;
 pub mod process;
+pub mod seccomp;
 pub mod seqpacket;
 pub mod signal;
 pub mod spawn;
+pub mod thread;
 pub mod uts;
 
 use std::io;

@@ -280,6 +280,15 @@ pub mod raw {
         result
     }
 
+    /// What stands in the argument registers that a call makes no use of: the kernel ignores it, but a seccomp filter may look at it.
+    #[derive(Clone, Copy)]
+    pub struct Pass(pub [u64; 6]);
+
+    impl Pass {
+        /// For where there is no filter.
+        pub const NONE: Self = Self([0; 6]);
+    }
+
     macro_rules! calls {
         ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) = $number:ident;)*) => {
             $($(#[$doc])*
@@ -287,9 +296,9 @@ pub mod raw {
             /// # Safety
             /// Pointers must be valid for what the man page says the kernel reads.
             #[inline(always)]
-            pub unsafe fn $name($($arg: $type),*) -> isize {
+            pub unsafe fn $name(pass: &Pass $(, $arg: $type)*) -> isize {
                 let given: &[usize] = &[$($arg as usize),*];
-                let mut args = [0; 6];
+                let mut args = pass.0.map(|word| word as usize);
                 args[..given.len()].copy_from_slice(given);
                 // SAFETY: the caller's.
                 unsafe { syscall(libc::$number, args) }
@@ -300,6 +309,26 @@ pub mod raw {
     calls! {
         /// exit_group(2).
         exit(code: i32) = SYS_exit_group;
+        /// _exit(2) of one thread.
+        exit_thread(code: i32) = SYS_exit;
+        /// close(2).
+        close(fd: RawFd) = SYS_close;
+        /// kill(2).
+        kill(pid: i32, signal: i32) = SYS_kill;
+        /// pidfd_open(2).
+        pidfd_open(pid: i32, flags: u32) = SYS_pidfd_open;
+        /// setns(2).
+        setns(fd: RawFd, kinds: i32) = SYS_setns;
+        /// setfsuid(2).
+        setfsuid(uid: u32) = SYS_setfsuid;
+        /// setfsgid(2).
+        setfsgid(gid: u32) = SYS_setfsgid;
+        /// clock_gettime(2).
+        clock_gettime(clock: i32, now: *mut libc::timespec) = SYS_clock_gettime;
+        /// seccomp(2) with `SECCOMP_SET_MODE_FILTER`.
+        seccomp(operation: u32, flags: u32, program: *const libc::sock_fprog) = SYS_seccomp;
+        /// landlock_restrict_self(2).
+        landlock_restrict_self(ruleset: RawFd, flags: u32) = SYS_landlock_restrict_self;
         /// getpid(2).
         getpid() = SYS_getpid;
         /// umask(2).
@@ -347,14 +376,14 @@ pub mod raw {
     /// # Safety
     /// Signal handlers that may run from now on must be safe to run here.
     #[inline(always)]
-    pub unsafe fn set_signal_mask(mask: u64) -> isize {
+    pub unsafe fn set_signal_mask(pass: &Pass, mask: u64) -> isize {
         let args = [
             libc::SIG_SETMASK as usize,
             (&raw const mask) as usize,
             ptr::null::<u64>() as usize,
             size_of::<u64>(),
-            0,
-            0,
+            pass.0[4] as usize,
+            pass.0[5] as usize,
         ];
         // SAFETY: the kernel reads eight bytes.
         unsafe { syscall(libc::SYS_rt_sigprocmask, args) }

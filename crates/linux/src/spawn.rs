@@ -6,7 +6,7 @@
 //! that it shares with us.
 
 use crate::clone3::{CloneVm, clone_vm};
-use crate::process::raw;
+use crate::process::raw::{self, Pass};
 use crate::signal;
 use std::convert::Infallible;
 use std::ffi::CStr;
@@ -33,7 +33,7 @@ pub fn spawn_image(image: BorrowedFd<'_>, argv0: &CStr, fds: &[RawFd]) -> io::Re
     let blocked = signal::block_all()?;
     let flags = libc::CLONE_VFORK as u64 | CLEAR_SIGHAND;
     let argument = (&raw mut plan).cast();
-    let how = CloneVm { flags, exit_signal: 0, stack: &stack, pid: None, cgroup: None };
+    let how = CloneVm::new(flags, 0, &stack);
     // SAFETY: the stack and the plan outlive the child's use of them, because CLONE_VFORK holds us here until it has executed
     // the image or ended; `child` keeps to raw system calls.
     let result = unsafe { clone_vm(how, child, argument) };
@@ -72,7 +72,7 @@ unsafe extern "C" fn child(argument: *mut libc::c_void) -> ! {
     };
     loop {
         // SAFETY: ends this process.
-        unsafe { raw::exit(127) };
+        unsafe { raw::exit(&Pass::NONE, 127) };
     }
 }
 
@@ -84,21 +84,21 @@ fn prepare_and_execute(plan: &mut Plan<'_>) -> Result<Infallible, i32> {
     let count = plan.fds.len() as i32;
     // Above every target first, so that placing one cannot overwrite another's source.
     // SAFETY: no memory involved.
-    let image = check(unsafe { raw::fcntl(plan.image, libc::F_DUPFD_CLOEXEC, count) })?;
+    let image = check(unsafe { raw::fcntl(&Pass::NONE, plan.image, libc::F_DUPFD_CLOEXEC, count) })?;
     for (place, fd) in plan.moved.iter_mut().zip(plan.fds) {
         // SAFETY: no memory involved.
-        *place = check(unsafe { raw::fcntl(*fd, libc::F_DUPFD_CLOEXEC, count) })?;
+        *place = check(unsafe { raw::fcntl(&Pass::NONE, *fd, libc::F_DUPFD_CLOEXEC, count) })?;
     }
     for (target, fd) in (0..).zip(plan.moved.iter()) {
         // SAFETY: no memory involved.
-        check(unsafe { raw::dup3(*fd, target, 0) })?;
+        check(unsafe { raw::dup3(&Pass::NONE, *fd, target, 0) })?;
     }
     // SAFETY: no memory involved.
-    check(unsafe { raw::close_range(count as u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })?;
+    check(unsafe { raw::close_range(&Pass::NONE, count as u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })?;
     // SAFETY: no handler of ours is left in this process (CLONE_CLEAR_SIGHAND).
-    check(unsafe { raw::set_signal_mask(0) })?;
+    check(unsafe { raw::set_signal_mask(&Pass::NONE, 0) })?;
     // SAFETY: argv and envp are NULL-terminated arrays of NUL-terminated strings in the waiting parent's memory.
-    Err(-unsafe { raw::execveat(image, c"".as_ptr(), plan.argv, plan.envp, libc::AT_EMPTY_PATH) } as i32)
+    Err(-unsafe { raw::execveat(&Pass::NONE, image, c"".as_ptr(), plan.argv, plan.envp, libc::AT_EMPTY_PATH) } as i32)
 }
 
 #[cfg(test)]

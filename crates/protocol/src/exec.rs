@@ -27,6 +27,8 @@ pub struct Exec<'a> {
     pub limits: RunLimits,
     /// Where the program is born; `None`: where init is.
     pub group: Option<RunGroup>,
+    /// The seccomp filter that the program is born with, which [`crate::RequestBody::AddFilter`] made known; 0 for none.
+    pub filter: u32,
     /// How many descriptors beside the packet become 0, 1, 2, …. With none, all three are `/dev/null`.
     pub fds: u32,
     /// What else is asked for.

@@ -17,6 +17,7 @@
 
 pub mod codec;
 pub mod exec;
+pub mod filter;
 pub mod launch;
 pub mod limits;
 pub mod outcome;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use codec::{DecodeError, decode, encode};
 pub use exec::{Exec, ExecFlags, strings};
+pub use filter::{Disallowed, Filter, PASSING_CALLS};
 pub use launch::{
     Cloned, Guard, Identity, Launch, Launched, Mount, MountKind, Network, Order, ProcMode, Setup, TmpfsLimits,
     UserNamespace,

@@ -1,5 +1,6 @@
 //! How a run ended, and what it used.
 
+use crate::filter::Disallowed;
 use serde::{Deserialize, Serialize};
 
 /// The end of a run whose program was executed. One that could not be is a [`crate::Failure`], never an outcome.
@@ -9,6 +10,8 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// What the run used.
     pub usage: Usage,
+    /// With [`Verdict::DisallowedSyscall`]: which call, if that is known.
+    pub disallowed: Option<Disallowed>,
     /// Whether its group was killed as a whole, by `cgroup.kill`: it cannot be used again.
     pub group_killed: bool,
 }
@@ -28,7 +31,7 @@ pub enum Verdict {
     MemoryLimit,
     /// `RLIMIT_FSIZE` exceeded.
     FileSizeLimit,
-    /// SIGSYS: a seccomp filter killed it.
+    /// A seccomp filter ended it: by telling init ([`Outcome::disallowed`]), or by SIGSYS.
     DisallowedSyscall,
 }
 

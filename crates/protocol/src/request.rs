@@ -1,6 +1,7 @@
 //! From the host to init.
 
 use crate::exec::Exec;
+use crate::filter::Filter;
 use serde::{Deserialize, Serialize};
 
 /// A request. Its id comes back in every reply to it; ids in flight are distinct, and 0 is never used.
@@ -59,7 +60,20 @@ pub enum RequestBody<'a> {
         group: u32,
         /// What comes beside the packet.
         files: GroupFiles,
+        /// The filter that its first programs are expected to have; 0 for none.
+        filter: u32,
     },
+    /// Make a filter known under a number that is not in use. With `warm` a thread is made that has it, for runs without a group.
+    /// `Done` once it is installed there, or at once.
+    AddFilter {
+        /// Which.
+        #[serde(borrow)]
+        filter: Filter<'a>,
+        /// Whether runs will ask for it soon.
+        warm: bool,
+    },
+    /// Forget a filter, once nothing has it any more. No reply. One that is not known is none.
+    RemoveFilter(u32),
     /// Forget a run group; nothing of it may be in flight. `Done` when nothing of init is in it any more. One that is not known is none.
     RemoveGroup(u32),
     /// Send a signal to the main process of a run. No reply; a run that is over is ignored.

@@ -101,6 +101,7 @@ steps! {
     ResetIpc, "unshare", "replace the IPC namespace";
     ResetKeyrings, "keyctl", "empty the keyrings";
     Request, "recvmsg", "understand the request";
+    InstallFilter, "seccomp", "install the seccomp filter";
     EnterGroup, "write", "enter the run group";
     // execve, in init
     CheckArguments, "execve", "use the arguments";

@@ -45,7 +45,7 @@ pub unsafe extern "C" fn main(argument: *mut libc::c_void) -> ! {
     plan.failed_errno.store(failed.errno, Release);
     loop {
         // SAFETY: ends this process.
-        unsafe { raw::exit(127) };
+        unsafe { raw::exit(&plan.pass, 127) };
     }
 }
 
@@ -67,24 +67,25 @@ unsafe fn prepare_and_execute(plan: &Plan) -> Failed {
 /// Everything before execve; returns where the descriptor to execute ended up.
 unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
     // SAFETY: no memory involved.
-    check(Step::Setsid, 0, unsafe { raw::setsid() })?;
+    check(Step::Setsid, 0, unsafe { raw::setsid(&plan.pass) })?;
     // SAFETY: the caller's.
     let execute = unsafe { place_descriptors(plan) }?;
     // SAFETY: no memory involved.
-    unsafe { raw::umask(0o022) };
+    unsafe { raw::umask(&plan.pass, 0o022) };
     // Pid 1 may be ahead of its programs (`launcher`); where it is behind, with a host that is nice, so are they, and this fails.
     // SAFETY: no memory involved.
-    unsafe { raw::setpriority(libc::PRIO_PROCESS as i32, 0, 0) };
+    unsafe { raw::setpriority(&plan.pass, libc::PRIO_PROCESS as i32, 0, 0) };
     for planned in &plan.rlimits {
         // SAFETY: the kernel reads one rlimit64 of the plan.
-        let result = unsafe { raw::prlimit(0, planned.resource, &raw const planned.limit, ptr::null_mut()) };
+        let result =
+            unsafe { raw::prlimit(&plan.pass, 0, planned.resource, &raw const planned.limit, ptr::null_mut()) };
         // A default that is above the host's hard limit leaves that in force.
         if let Some(index) = planned.index {
             check(Step::SetRlimit, index, result)?;
         }
     }
     // SAFETY: a null name.
-    let result = unsafe { raw::keyctl(keyring::JOIN_SESSION, 0) };
+    let result = unsafe { raw::keyctl(&plan.pass, keyring::JOIN_SESSION, 0) };
     // A kernel, or a container around us, without keyrings has none to share. EDQUOT: keyrings of ended runs are freed after an RCU
     // grace period and count until then (keyrings(7), maxkeys); such a run shares init's, which reset replaces.
     if !matches!(-result as i32, libc::ENOSYS | libc::EPERM | libc::EDQUOT) {
@@ -92,34 +93,40 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
     }
     if plan.hides_cgroup {
         // SAFETY: no memory involved.
-        check(Step::HideCgroup, 0, unsafe { raw::unshare(libc::CLONE_NEWCGROUP) })?;
+        check(Step::HideCgroup, 0, unsafe { raw::unshare(&plan.pass, libc::CLONE_NEWCGROUP) })?;
     }
     if let Some((uid, gid)) = plan.identity {
         // SAFETY: no memory involved.
-        check(Step::SetChildIdentity, 0, unsafe { raw::setresgid(gid, gid, gid) })?;
+        check(Step::SetChildIdentity, 0, unsafe { raw::setresgid(&plan.pass, gid, gid, gid) })?;
         // SAFETY: no memory involved.
-        check(Step::SetChildIdentity, 0, unsafe { raw::setresuid(uid, uid, uid) })?;
+        check(Step::SetChildIdentity, 0, unsafe { raw::setresuid(&plan.pass, uid, uid, uid) })?;
     }
     // The change of identity has set the memory that we share with pid 1 to fs.suid_dumpable, whatever that is (prctl(2)). Until the
     // capabilities go, no sibling of the same identity may trace this process.
     // SAFETY: no memory involved.
-    check(Step::SetChildIdentity, 0, unsafe { raw::prctl(libc::PR_SET_DUMPABLE, 0) })?;
+    check(Step::SetChildIdentity, 0, unsafe { raw::prctl(&plan.pass, libc::PR_SET_DUMPABLE, 0) })?;
     let (header, none) = (capability::HEADER, [0_u32; 6]);
     // SAFETY: the kernel reads the header and the sets.
-    check(Step::DropCapabilities, 0, unsafe { raw::capset(&raw const header, &raw const none) })?;
+    check(Step::DropCapabilities, 0, unsafe { raw::capset(&plan.pass, &raw const header, &raw const none) })?;
     if !plan.cwd.is_null() {
         // SAFETY: a NUL-terminated string of the plan.
-        check(Step::Chdir, 0, unsafe { raw::chdir(plan.cwd) })?;
+        check(Step::Chdir, 0, unsafe { raw::chdir(&plan.pass, plan.cwd) })?;
     }
     // SAFETY: every signal has its default disposition in pid 1, so no handler can run.
-    check(Step::SetSignals, 0, unsafe { raw::set_signal_mask(0) })?;
+    check(Step::SetSignals, 0, unsafe { raw::set_signal_mask(&plan.pass, 0) })?;
     if plan.has_sync_point {
         // SAFETY: the kernel reads one byte.
-        unsafe { raw::write(plan.arrival, [1_u8].as_ptr(), 1) };
+        unsafe { raw::write(&plan.pass, plan.arrival, [1_u8].as_ptr(), 1) };
         while plan.gate.load(Acquire) == gate::CLOSED {
             // SAFETY: the word lives in the plan; an early return is what the loop is for.
             unsafe {
-                raw::futex(plan.gate.as_ptr(), libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, gate::CLOSED, ptr::null())
+                raw::futex(
+                    &plan.pass,
+                    plan.gate.as_ptr(),
+                    libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+                    gate::CLOSED,
+                    ptr::null(),
+                )
             };
         }
     }
@@ -132,11 +139,11 @@ unsafe fn place_descriptors(plan: &Plan) -> Result<i32, Failed> {
     for (index, fd) in (0..).zip(&plan.fds) {
         // None of the sources is below `count` (`clear_targets`), so none is overwritten before its turn.
         // SAFETY: no memory involved.
-        check(Step::DupDescriptor, index, unsafe { raw::dup3(*fd, index as i32, 0) })?;
+        check(Step::DupDescriptor, index, unsafe { raw::dup3(&plan.pass, *fd, index as i32, 0) })?;
     }
     let first_closed = if count == 0 { 3 } else { count as u32 };
     // SAFETY: no memory involved; close-on-exec instead of closing, because the descriptor to execute is among them.
-    let result = unsafe { raw::close_range(first_closed, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    let result = unsafe { raw::close_range(&plan.pass, first_closed, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     check(Step::CloseDescriptors, 0, result)?;
     Ok(plan.execute)
 }
@@ -146,13 +153,13 @@ unsafe fn execute_program(plan: &Plan, execute: i32) -> Failed {
     let (argv, envp) = (plan.argv.as_ptr(), plan.envp.as_ptr());
     if execute >= 0 {
         // SAFETY: NULL-terminated vectors of the plan's strings.
-        let result = unsafe { raw::execveat(execute, c"".as_ptr(), argv, envp, libc::AT_EMPTY_PATH) };
+        let result = unsafe { raw::execveat(&plan.pass, execute, c"".as_ptr(), argv, envp, libc::AT_EMPTY_PATH) };
         return Failed { step: Step::Execve, errno: -result as i32, index: 0 };
     }
     let mut worst = libc::ENOENT;
     for path in &plan.candidates {
         // SAFETY: as above, and a NUL-terminated path.
-        let errno = -unsafe { raw::execve(*path, argv, envp) } as i32;
+        let errno = -unsafe { raw::execve(&plan.pass, *path, argv, envp) } as i32;
         match errno {
             // not here: elsewhere, perhaps
             libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG | libc::ELOOP => {}

@@ -5,12 +5,13 @@
 //! environment of the run and inside of the container).
 
 use hotcell_linux::file;
+use hotcell_linux::process::raw::{self, Pass};
 use hotcell_protocol::{Exec, Failure, Resource, Step, strings};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64};
 
 /// Where programs are looked for in an environment without PATH.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
@@ -57,8 +58,11 @@ pub struct Plan {
     pub execute: RawFd,
     /// These become 0, 1, 2, …; none leaves init's three /dev/null.
     pub fds: Vec<RawFd>,
-    /// Our copies of what the child has been given: closed once it has its own, see [`Plan::close_descriptors`].
-    descriptors: Mutex<Vec<OwnedFd>>,
+    /// Our copies of what the child has been given, owned by this: closed once it has its own, see [`Plan::close_descriptors`].
+    descriptors: Vec<RawFd>,
+    closed: AtomicBool,
+    /// For the filter that the child is born with.
+    pub pass: Pass,
     pub rlimits: Vec<PlannedLimit>,
     pub cwd: *const libc::c_char,
     /// (uid, gid) to take, if they differ from init's.
@@ -85,7 +89,13 @@ pub struct Plan {
     pub limits: Limits,
 }
 
-// SAFETY: the pointers lead into `strings`, which is never changed and lives as long; all else that changes is atomic or locked.
+impl Drop for Plan {
+    fn drop(&mut self) {
+        self.close_descriptors();
+    }
+}
+
+// SAFETY: the pointers lead into `strings`, which is never changed and lives as long; all else that changes is atomic.
 unsafe impl Send for Plan {}
 // SAFETY: as above.
 unsafe impl Sync for Plan {}
@@ -153,7 +163,9 @@ impl Plan {
             strings,
             execute: execute.unwrap_or(-1),
             fds: numbers,
-            descriptors: Mutex::new(fds),
+            descriptors: fds.into_iter().map(IntoRawFd::into_raw_fd).collect(),
+            closed: AtomicBool::new(false),
+            pass: Pass::NONE,
             pid: AtomicI32::new(0),
             clone_errno: AtomicI32::new(0),
             executed_us: AtomicU64::new(0),
@@ -169,12 +181,19 @@ impl Plan {
 
     /// Takes a descriptor that the child is to have a copy of.
     pub fn keep(&mut self, descriptor: OwnedFd) {
-        self.descriptors.get_mut().unwrap_or_else(PoisonError::into_inner).push(descriptor);
+        self.descriptors.push(descriptor.into_raw_fd());
     }
 
     /// Closes our copies, so that who holds the other ends sees what the program does with its own. The child must have been cloned.
+    /// Frees nothing, and does not need libc: threads under a filter call it.
     pub fn close_descriptors(&self) {
-        drop(std::mem::take(&mut *self.descriptors.lock().unwrap_or_else(PoisonError::into_inner)));
+        if self.closed.swap(true, SeqCst) {
+            return;
+        }
+        for descriptor in &self.descriptors {
+            // SAFETY: the descriptors belong to this plan, and whoever sets the flag closes them.
+            unsafe { raw::close(&self.pass, *descriptor) };
+        }
     }
 
     /// Processes and threads at once: `RLIMIT_NPROC`, unless a lower one is planned.

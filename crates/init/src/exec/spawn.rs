@@ -8,13 +8,13 @@
 //! runs beside pid 1, on a stack of its own, and its plan is kept until it is reaped. It has the one end of a pipe of which we read the
 //! other: a byte says that it has come to its sync point, the end that it has executed the program, or ended.
 //!
-//! Runs in a group are cloned by the group's own thread, see [`super::forker`].
+//! Runs in a group, or with a seccomp filter, are cloned by threads, see [`super::forker`].
 
 use super::Plan;
 use super::child::{self, gate};
 use hotcell_linux::clone3::{CloneVm, clone_vm};
 use hotcell_linux::epoll::Epoll;
-use hotcell_linux::process::raw;
+use hotcell_linux::process::raw::{self, Pass};
 use hotcell_linux::signal::Stack;
 use hotcell_linux::{errno, file, poll, process};
 use hotcell_protocol::{Failure, Step};
@@ -67,7 +67,7 @@ impl Spawner {
     pub fn execute(&self, plan: Plan) -> Result<Child, Failure> {
         let plan = Arc::new(plan);
         let flags = libc::CLONE_VFORK as u64;
-        let how = CloneVm { flags, exit_signal: libc::SIGCHLD, stack: &self.stack, pid: Some(&plan.pid), cgroup: None };
+        let how = CloneVm { pid: Some(&plan.pid), ..CloneVm::new(flags, libc::SIGCHLD, &self.stack) };
         let argument = Arc::as_ptr(&plan).cast_mut().cast();
         // SAFETY: CLONE_VFORK keeps us, and with us the plan and the one user of the stack, until the child is done with both;
         // `child::main` keeps to raw system calls.
@@ -91,7 +91,7 @@ impl Spawner {
         let stack = Stack::new().map_err(failed)?;
         let progress = watch_progress(&mut plan).map_err(failed)?;
         let plan = Arc::new(plan);
-        let how = CloneVm { flags: 0, exit_signal: libc::SIGCHLD, stack: &stack, pid: Some(&plan.pid), cgroup: None };
+        let how = CloneVm { pid: Some(&plan.pid), ..CloneVm::new(0, libc::SIGCHLD, &stack) };
         let argument = Arc::as_ptr(&plan).cast_mut().cast();
         // SAFETY: plan and stack live in `Child`, which is kept until the child is reaped; `child::main` keeps to raw calls.
         let result = unsafe { clone_vm(how, child::main, argument) };
@@ -103,8 +103,8 @@ impl Spawner {
 }
 
 impl Child {
-    /// One that a group's thread clones.
-    pub(super) fn of_group(plan: Arc<Plan>, progress: Option<PipeReader>) -> Self {
+    /// One that a thread of its own clones.
+    pub(super) fn of_thread(plan: Arc<Plan>, progress: Option<PipeReader>) -> Self {
         Self { plan, _stack: None, progress }
     }
 
@@ -129,7 +129,13 @@ impl Child {
         self.plan.gate.store(gate::OPEN, Release);
         // SAFETY: the word lives as long as the plan.
         unsafe {
-            raw::futex(self.plan.gate.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1, std::ptr::null())
+            raw::futex(
+                &Pass::NONE,
+                self.plan.gate.as_ptr(),
+                libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+                1,
+                std::ptr::null(),
+            )
         };
     }
 
@@ -138,12 +144,12 @@ impl Child {
         self.plan.has_sync_point
     }
 
-    /// When the group's thread saw it run, in microseconds of `CLOCK_MONOTONIC`.
+    /// When the thread that cloned it saw it run, in microseconds of `CLOCK_MONOTONIC`.
     pub fn executed_us(&self) -> Option<u64> {
         Some(self.plan.executed_us.load(Acquire)).filter(|us| *us > 0)
     }
 
-    /// Why it could not be cloned by the group's thread.
+    /// Why a thread could not clone it.
     pub fn clone_failure(&self) -> Option<Failure> {
         let errno = self.plan.clone_errno.load(Acquire);
         (errno != 0).then(|| Failure::new(Step::CloneChild, errno))

@@ -3,14 +3,16 @@
 //! The allocator of the test binary ends whoever allocates in a process other than the one that said it may: the child shares our
 //! memory, so an allocation there would corrupt ours, and a lock taken there would stay taken.
 
-use super::forker::Place;
+use super::forker::{Filter, Place};
 use super::{Forker, Plan, Progress, Spawner};
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::eventfd::EventFd;
-use hotcell_linux::process::{self, raw};
+use hotcell_linux::process::raw::{self, Pass};
+use hotcell_linux::{process, seccomp};
 use hotcell_protocol::{Exec, ExecFlags, Failure, Identity, RLimit, Resource, Step};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -27,9 +29,9 @@ struct OwnersOnly;
 fn check() {
     let owner = OWNER.load(Ordering::Relaxed);
     // SAFETY: neither call touches memory.
-    if owner != 0 && unsafe { raw::getpid() } != owner as isize {
+    if owner != 0 && unsafe { raw::getpid(&Pass::NONE) } != owner as isize {
         // SAFETY: as above.
-        unsafe { raw::exit(ALLOCATED) };
+        unsafe { raw::exit(&Pass::NONE, ALLOCATED) };
     }
 }
 
@@ -144,12 +146,16 @@ fn a_child_that_runs_beside_us_waits_at_its_sync_point() {
 
 /// A forker that is where we are: what cgroups do is tested with containers.
 fn forker() -> (Forker, Arc<EventFd>) {
+    forker_with(None)
+}
+
+fn forker_with(filter: Option<Rc<Filter>>) -> (Forker, Arc<EventFd>) {
     // SAFETY: no memory involved.
     let uid = unsafe { libc::geteuid() };
     // SAFETY: no memory involved.
     let gid = unsafe { libc::getegid() };
     let news = Arc::new(EventFd::new().unwrap());
-    let place = Place { tasks: vec![], directory: None, init: Identity { uid, gid }, proc: None };
+    let place = Place { tasks: vec![], directory: None, init: Identity { uid, gid }, proc: None, filter };
     let forker = Forker::start(place, &news).unwrap();
     while forker.entered().is_none() {
         std::thread::yield_now();
@@ -241,4 +247,53 @@ fn who_is_killed_before_his_turn_is_never_cloned() {
     }
     assert_eq!((second.pid(), second.clone_failure().unwrap().errno), (None, libc::ECANCELED));
     assert!(hotcell_linux::poll::is_readable(std::os::fd::AsFd::as_fd(&*news)));
+}
+
+/// Classic BPF (bpf(4) calls it that): nothing passes but with this in the sixth argument register; the listener is told of the rest.
+fn nothing_without(token: u64) -> Vec<u8> {
+    const LOAD: u16 = 0x20;
+    const EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    // The offset of args[5] in struct seccomp_data.
+    const LAST_ARG: u32 = 16 + 5 * 8;
+    let instructions: [(u16, u8, u8, u32); 6] = [
+        (LOAD, 0, 0, LAST_ARG),
+        (EQUAL, 0, 3, token as u32),
+        (LOAD, 0, 0, LAST_ARG + 4),
+        (EQUAL, 0, 1, (token >> 32) as u32),
+        (RETURN, 0, 0, 0x7fff_0000),
+        (RETURN, 0, 0, 0x7fc0_0000),
+    ];
+    let bytes =
+        |(code, jt, jf, k): (u16, u8, u8, u32)| [code.to_ne_bytes().as_slice(), &[jt, jf], &k.to_ne_bytes()].concat();
+    instructions.into_iter().flat_map(bytes).collect()
+}
+
+#[test]
+fn a_thread_and_its_child_pass_a_filter_that_lets_nobody_pass_and_the_program_does_not() {
+    if !may_unshare() {
+        return;
+    }
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    const TOKEN: u64 = 0x1234_5678_9abc_def0;
+    let filter = Filter::new(1, [0, 0, 0, 0, 0, TOKEN], &nothing_without(TOKEN)).unwrap();
+    // SAFETY: no memory involved. Without capabilities a filter takes this, which is inherited, and harmless here.
+    unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    let (forker, _news) = forker_with(Some(Rc::new(filter)));
+    assert_eq!(forker.entered(), Some(Ok(())));
+    for _ in 0..3 {
+        let mut child = forker.clone_child(plan(b"true\0", false), false).unwrap();
+        let listener = forker.listener().unwrap();
+        while !hotcell_linux::poll::is_readable(listener.as_fd()) {
+            std::thread::yield_now();
+        }
+        let told = seccomp::receive(listener.as_fd()).unwrap();
+        assert_eq!(Some(told.pid as i32), child.pid());
+        assert!(child.executed_us().is_some(), "the program was executed, and its first call is {}", told.nr);
+        child.signal(libc::SIGKILL);
+        assert_eq!(reap().status, libc::SIGKILL);
+        assert_eq!(child.over(&Epoll::new().unwrap()), None);
+    }
+    // It also ends under it.
+    drop(forker);
 }
