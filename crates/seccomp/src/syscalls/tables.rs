@@ -1,0 +1,155 @@
+//! The tables behind the names.
+
+use super::{Abi, X32_BIT};
+use std::ops::RangeInclusive;
+use syscalls::{
+    aarch64, arm, loongarch64, mips, mips64, powerpc, powerpc64, riscv32, riscv64, s390x, sparc, sparc64, x86, x86_64,
+};
+
+/// x32's numbers for calls whose arguments lie in memory (arch/x86/entry/syscalls/syscall_64.tbl, ABI "x32"): fixed for ever, as no new
+/// ones are made in this range.
+const X32_ONLY: [(u32, &str); 36] = [
+    (512, "rt_sigaction"),
+    (513, "rt_sigreturn"),
+    (514, "ioctl"),
+    (515, "readv"),
+    (516, "writev"),
+    (517, "recvfrom"),
+    (518, "sendmsg"),
+    (519, "recvmsg"),
+    (520, "execve"),
+    (521, "ptrace"),
+    (522, "rt_sigpending"),
+    (523, "rt_sigtimedwait"),
+    (524, "rt_sigqueueinfo"),
+    (525, "sigaltstack"),
+    (526, "timer_create"),
+    (527, "mq_notify"),
+    (528, "kexec_load"),
+    (529, "waitid"),
+    (530, "set_robust_list"),
+    (531, "get_robust_list"),
+    (532, "vmsplice"),
+    (533, "move_pages"),
+    (534, "preadv"),
+    (535, "pwritev"),
+    (536, "rt_tgsigqueueinfo"),
+    (537, "recvmmsg"),
+    (538, "sendmmsg"),
+    (539, "process_vm_readv"),
+    (540, "process_vm_writev"),
+    (541, "setsockopt"),
+    (542, "getsockopt"),
+    (543, "io_setup"),
+    (544, "io_submit"),
+    (545, "execveat"),
+    (546, "preadv2"),
+    (547, "pwritev2"),
+];
+
+/// ABI "64" in the same table: not to be had by x32 under the shared number, and with no x32 one.
+const X86_64_ONLY: [&str; 14] = [
+    "uselib",
+    "_sysctl",
+    "create_module",
+    "get_kernel_syms",
+    "query_module",
+    "nfsservctl",
+    "set_thread_area",
+    "get_thread_area",
+    "epoll_ctl_old",
+    "epoll_wait_old",
+    "vserver",
+    "uretprobe",
+    "uprobe",
+    "map_shadow_stack",
+];
+
+/// ARM's private calls (arch/arm/include/uapi/asm/unistd.h, `__ARM_NR_BASE`); 32-bit programs need `set_tls` to start.
+const ARM_PRIVATE: [(u32, &str); 6] = [
+    (0xf_0001, "breakpoint"),
+    (0xf_0002, "cacheflush"),
+    (0xf_0003, "usr26"),
+    (0xf_0004, "usr32"),
+    (0xf_0005, "set_tls"),
+    (0xf_0006, "get_tls"),
+];
+
+/// Names that profiles may use although no table has them: calls newer than the tables.
+const MORE: [&str; 2] = ["listns", "rseq_slice_yield"];
+
+/// The highest number that `syscalls` knows, for any ABI of ours but ARM's private ones.
+const LAST: u32 = 600;
+
+pub(super) fn span(abi: Abi) -> impl Iterator<Item = u32> {
+    let plain: RangeInclusive<u32> = if abi == Abi::X32 { X32_BIT..=X32_BIT + LAST } else { 0..=LAST };
+    let private = (abi == Abi::Arm).then(|| ARM_PRIVATE.iter().map(|(nr, _)| *nr));
+    plain.chain(private.into_iter().flatten())
+}
+
+pub(super) fn name(abi: Abi, nr: u32) -> Option<&'static str> {
+    match abi {
+        Abi::X86_64 => x86_64::Sysno::new(nr as usize).map(|sysno| sysno.name()),
+        Abi::Aarch64 => aarch64::Sysno::new(nr as usize).map(|sysno| sysno.name()),
+        // "break" is a keyword of Rust, so the crate has to call it r#break.
+        Abi::X86 => x86::Sysno::new(nr as usize).map(|sysno| sysno.name().trim_start_matches("r#")),
+        Abi::Arm => {
+            let private = ARM_PRIVATE.iter().find(|(private, _)| *private == nr).map(|(_, name)| *name);
+            private.or_else(|| arm::Sysno::new(nr as usize).map(|sysno| sysno.name()))
+        }
+        Abi::X32 => {
+            let nr = nr.checked_sub(X32_BIT)?;
+            if let Some((_, name)) = X32_ONLY.iter().find(|(own, _)| *own == nr) {
+                return Some(name);
+            }
+            let name = x86_64::Sysno::new(nr as usize)?.name();
+            let shared = !X86_64_ONLY.contains(&name) && !X32_ONLY.iter().any(|(_, own)| *own == name);
+            shared.then_some(name)
+        }
+    }
+}
+
+pub(super) fn number(abi: Abi, name: &str) -> Option<u32> {
+    match abi {
+        Abi::X86_64 => name.parse::<x86_64::Sysno>().ok().map(|sysno| sysno as u32),
+        Abi::Aarch64 => name.parse::<aarch64::Sysno>().ok().map(|sysno| sysno as u32),
+        Abi::X86 if name == "break" => Some(x86::Sysno::r#break as u32),
+        Abi::X86 => name.parse::<x86::Sysno>().ok().map(|sysno| sysno as u32),
+        Abi::Arm => {
+            let private = ARM_PRIVATE.iter().find(|(_, private)| *private == name).map(|(nr, _)| *nr);
+            private.or_else(|| name.parse::<arm::Sysno>().ok().map(|sysno| sysno as u32))
+        }
+        Abi::X32 => {
+            if let Some((nr, _)) = X32_ONLY.iter().find(|(_, own)| *own == name) {
+                return Some(X32_BIT | nr);
+            }
+            if X86_64_ONLY.contains(&name) {
+                return None;
+            }
+            name.parse::<x86_64::Sysno>().ok().map(|sysno| X32_BIT | sysno as u32)
+        }
+    }
+}
+
+pub(super) fn exists(name: &str) -> bool {
+    name.parse::<x86_64::Sysno>().is_ok()
+        || name.parse::<aarch64::Sysno>().is_ok()
+        || number(Abi::X86, name).is_some()
+        || name.parse::<arm::Sysno>().is_ok()
+        || name.parse::<loongarch64::Sysno>().is_ok()
+        || name.parse::<mips::Sysno>().is_ok()
+        || name.parse::<mips64::Sysno>().is_ok()
+        || name.parse::<powerpc::Sysno>().is_ok()
+        || name.parse::<powerpc64::Sysno>().is_ok()
+        || name.parse::<riscv32::Sysno>().is_ok()
+        || name.parse::<riscv64::Sysno>().is_ok()
+        || name.parse::<s390x::Sysno>().is_ok()
+        || name.parse::<sparc::Sysno>().is_ok()
+        || name.parse::<sparc64::Sysno>().is_ok()
+        || ARM_PRIVATE.iter().any(|(_, known)| *known == name)
+        || MORE.contains(&name)
+}
+
+pub(super) fn native_names() -> impl Iterator<Item = &'static str> {
+    [Abi::X86_64, Abi::Aarch64].into_iter().flat_map(|abi| span(abi).filter_map(move |nr| name(abi, nr)))
+}
