@@ -5,17 +5,16 @@ use super::decision::Decision;
 use crate::bpf::{code, offset};
 use crate::{Action, Comparison, Condition};
 
-/// A condition, or several equalities of one argument that share their loads.
+/// A condition on one argument.
 #[derive(Debug, PartialEq, Eq)]
 enum Test {
-    One(Condition),
-    /// The argument is one of these, which differ in their lower halves only; or is none of them.
-    AnyOf {
-        index: u8,
-        high: u32,
-        lows: Vec<u32>,
-        negated: bool,
-    },
+    /// It is one of several values, or none of them, which differ in their lower halves only and so share their loads. Without an upper
+    /// half, only the lower one counts.
+    AnyOf { index: u8, high: Option<u32>, lows: Vec<u32>, negated: bool },
+    /// It is above a value. `code` compares the lower halves: `>` or `>=`.
+    Above { index: u8, value: u64, code: u16, negated: bool },
+    /// Some of its bits are these.
+    Masked { index: u8, mask: u64, value: u64 },
 }
 
 /// Writes a decision's branches; returns where they start.
@@ -57,24 +56,29 @@ fn gather(decision: &Decision) -> Vec<(Vec<Test>, Action)> {
 
 /// Sorted conditions as tests, all of which have to hold.
 fn tests(conditions: &[Condition]) -> Vec<Test> {
+    const LOW_HALF: u64 = 0xffff_ffff;
     let mut tests: Vec<Test> = Vec::new();
-    for condition in conditions {
-        let (value, negated) = match condition.comparison {
-            Comparison::Equal(value) => (value, false),
-            Comparison::NotEqual(value) => (value, true),
-            _ => {
-                tests.push(Test::One(*condition));
-                continue;
-            }
+    for Condition { index, comparison } in conditions {
+        let index = *index;
+        let above = |value, code, negated| Test::Above { index, value, code, negated };
+        let any_of = |high, value, negated| Test::AnyOf { index, high, lows: vec![halves(value).1], negated };
+        let test = match *comparison {
+            Comparison::Equal(value) => any_of(Some(halves(value).0), value, false),
+            Comparison::NotEqual(value) => any_of(Some(halves(value).0), value, true),
+            Comparison::Greater(value) => above(value, code::JUMP_GREATER, false),
+            Comparison::GreaterOrEqual(value) => above(value, code::JUMP_GREATER_OR_EQUAL, false),
+            Comparison::Less(value) => above(value, code::JUMP_GREATER_OR_EQUAL, true),
+            Comparison::LessOrEqual(value) => above(value, code::JUMP_GREATER, true),
+            Comparison::MaskedEqual { mask: LOW_HALF, value } => any_of(None, value, false),
+            Comparison::MaskedEqual { mask, value } => Test::Masked { index, mask, value },
         };
-        let (above, below) = halves(value);
-        match tests.last_mut() {
-            Some(Test::AnyOf { index, high, lows, negated: true })
-                if negated && (*index, *high) == (condition.index, above) =>
-            {
-                lows.push(below);
-            }
-            _ => tests.push(Test::AnyOf { index: condition.index, high: above, lows: vec![below], negated }),
+        match (tests.last_mut(), &test) {
+            // Neither this nor that: a chain of comparisons.
+            (
+                Some(Test::AnyOf { index: same, high: half, lows: known, negated: true }),
+                Test::AnyOf { index, high, lows, negated: true },
+            ) if (&*same, &*half) == (index, high) => known.extend(lows),
+            _ => tests.push(test),
         }
     }
     tests
@@ -88,28 +92,23 @@ fn one(assembler: &mut Assembler, test: &Test, yes: Label, no: Label) -> Label {
     match test {
         Test::AnyOf { index, high, lows, negated: false } => any_of(assembler, *index, *high, lows, yes, no),
         Test::AnyOf { index, high, lows, negated: true } => any_of(assembler, *index, *high, lows, no, yes),
-        Test::One(Condition { index, comparison }) => match *comparison {
-            Comparison::Equal(value) => any_of(assembler, *index, halves(value).0, &[halves(value).1], yes, no),
-            Comparison::NotEqual(value) => any_of(assembler, *index, halves(value).0, &[halves(value).1], no, yes),
-            Comparison::Greater(value) => above(assembler, *index, value, code::JUMP_GREATER, yes, no),
-            Comparison::GreaterOrEqual(value) => above(assembler, *index, value, code::JUMP_GREATER_OR_EQUAL, yes, no),
-            Comparison::Less(value) => above(assembler, *index, value, code::JUMP_GREATER_OR_EQUAL, no, yes),
-            Comparison::LessOrEqual(value) => above(assembler, *index, value, code::JUMP_GREATER, no, yes),
-            Comparison::MaskedEqual { mask, value } => {
-                let ((mask_high, mask_low), (high, low)) = (halves(mask), halves(value));
-                let lower = masked(assembler, offset::low(*index), mask_low, low, yes, no);
-                masked(assembler, offset::high(*index), mask_high, high, lower, no)
-            }
-        },
+        Test::Above { index, value, code, negated: false } => above(assembler, *index, *value, *code, yes, no),
+        Test::Above { index, value, code, negated: true } => above(assembler, *index, *value, *code, no, yes),
+        Test::Masked { index, mask, value } => {
+            let ((mask_high, mask_low), (high, low)) = (halves(*mask), halves(*value));
+            let lower = masked(assembler, offset::low(*index), mask_low, low, yes, no);
+            masked(assembler, offset::high(*index), mask_high, high, lower, no)
+        }
     }
 }
 
-fn any_of(assembler: &mut Assembler, index: u8, high: u32, lows: &[u32], yes: Label, no: Label) -> Label {
+fn any_of(assembler: &mut Assembler, index: u8, high: Option<u32>, lows: &[u32], yes: Label, no: Label) -> Label {
     let mut chain = no;
     for low in lows.iter().rev() {
         chain = assembler.branch(code::JUMP_EQUAL, *low, yes, chain);
     }
     let lower = assembler.load(offset::low(index), chain);
+    let Some(high) = high else { return lower };
     let upper = assembler.branch(code::JUMP_EQUAL, high, lower, no);
     assembler.load(offset::high(index), upper)
 }
