@@ -18,6 +18,7 @@
 
 use super::kernel::*;
 use super::names::*;
+use super::rules::Locks;
 use super::{Settings, rules};
 use crate::{Action, Condition, Policy, Unknown};
 
@@ -56,7 +57,7 @@ pub(super) fn policy(settings: &Settings) -> Policy {
     policy = rules::modes(policy);
     policy = rules::nodes(policy);
     policy = rules::terminals(policy);
-    policy = rules::descriptors(policy, settings.file_locks);
+    policy = rules::descriptors(policy, if settings.file_locks { Locks::Real } else { Locks::None });
     policy = rules::limits(policy);
     policy = rules::process_options(policy, &[PR_SET_MM, PR_SET_PTRACER]);
     rules::personality(policy)

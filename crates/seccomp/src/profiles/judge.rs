@@ -7,6 +7,7 @@
 //!   are launchers that execute something else (`#!/usr/bin/env`, version managers' shims): name the real interpreter.
 //! - No sockets: `socket` fails with EAFNOSUPPORT, because C libraries try one to look up a user's name. `socketpair` of AF_UNIX is a
 //!   pipe in both directions, which Node and Java want.
+//! - Locks on files are granted without being taken: there is no other process to keep out, and over shared files they would reach others.
 //! - What only an attack can mean kills ([`ATTACKS`]). Whatever else is not listed fails with EPERM: a new version of a runtime that tries
 //!   something is not worth a verdict.
 
@@ -61,7 +62,7 @@ pub(super) fn policy() -> Policy {
     policy = rules::socket_pairs(policy);
     policy = rules::modes(policy);
     policy = rules::terminals(policy);
-    policy = rules::descriptors(policy, false);
+    policy = rules::descriptors(policy, rules::Locks::Pretended);
     policy = rules::limits(policy);
     policy = rules::process_options(policy, &[PR_SET_MM, PR_SET_PTRACER, PR_SET_SECCOMP]);
     rules::personality(policy)

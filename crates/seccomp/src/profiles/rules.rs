@@ -26,17 +26,19 @@ fn none_of(index: u8, values: &[u64]) -> Vec<Condition> {
 pub fn sockets(mut policy: Policy, sockets: Sockets) -> Policy {
     let socket = &["socket"];
     let protocols = [0, IPPROTO_TCP, IPPROTO_UDP];
-    policy = policy
-        .with(ALLOW, socket)
-        .with_if(Action::Errno(EAFNOSUPPORT), socket, &none_of(0, sockets.families()))
-        .with_if(Action::Errno(EPROTONOSUPPORT), socket, &none_of(2, &protocols));
+    let families = sockets.families();
+    policy = policy.with(ALLOW, socket).with_if(Action::Errno(EAFNOSUPPORT), socket, &none_of(0, families));
     if sockets == Sockets::Internet {
         let routes_only = [Condition::low_word(0, AF_NETLINK as u32), Condition::not_equal(2, 0)];
-        policy = policy.with_if(Action::Errno(EPROTONOSUPPORT), socket, &routes_only);
-        // AF_NETLINK has none of these types.
-        let unusual = [Condition::not_equal(0, AF_UNIX), Condition::masked(1, SOCK_UNUSUAL, SOCK_UNUSUAL)];
-        policy = policy.with_if(Action::Errno(ESOCKTNOSUPPORT), socket, &unusual);
+        // AF_UNIX, which has SOCK_SEQPACKET, is the only odd one of the families that come this far.
+        let unusual = [Condition::masked(0, 1, 0), Condition::masked(1, SOCK_UNUSUAL, SOCK_UNUSUAL)];
+        policy = policy.with_if(Action::Errno(EPROTONOSUPPORT), socket, &routes_only).with_if(
+            Action::Errno(ESOCKTNOSUPPORT),
+            socket,
+            &unusual,
+        );
     }
+    policy = policy.with_if(Action::Errno(EPROTONOSUPPORT), socket, &none_of(2, &protocols));
     socket_pairs(policy)
 }
 
@@ -72,21 +74,34 @@ pub fn terminals(policy: Policy) -> Policy {
     })
 }
 
-/// `fcntl` without leases and directory notification: both reach into other containers over shared files. Locks do, too, and can be left out.
-pub fn descriptors(policy: Policy, locks: bool) -> Policy {
+/// Locks on files (flock(2), fcntl(2)). They are attached to inodes, and so reach into other containers over files that both have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locks {
+    Real,
+    /// There are none: ENOLCK.
+    None,
+    /// They are granted and have no effect: all that it takes where a program has no other process to keep out. The JVM complains about a failed flock(2)
+    /// on *standard output*.
+    Pretended,
+}
+
+/// `fcntl` and `flock` without leases and directory notification, which reach into other containers, too.
+pub fn descriptors(policy: Policy, locks: Locks) -> Policy {
     let deny = |policy: Policy, errno, command| {
         policy.with_if(Action::Errno(errno), &["fcntl"], &[Condition::low_word(1, command)])
     };
     let policy = policy.with(ALLOW, &["fcntl"]);
     let policy = [F_SETLEASE, F_NOTIFY].into_iter().fold(policy, |policy, command| deny(policy, EPERM, command));
-    if locks {
-        return policy.with(ALLOW, &["flock"]);
-    }
-    let commands = [F_GETLK, F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW];
-    commands
+    let (asked, set) = match locks {
+        Locks::Real => return policy.with(ALLOW, &["flock"]),
+        Locks::None => (ENOLCK, ENOLCK),
+        Locks::Pretended => (ENOLCK, 0),
+    };
+    let policy = [F_GETLK, F_OFD_GETLK].into_iter().fold(policy, |policy, command| deny(policy, asked, command));
+    [F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW]
         .into_iter()
-        .fold(policy, |policy, command| deny(policy, ENOLCK, command))
-        .with(Action::Errno(ENOLCK), &["flock"])
+        .fold(policy, |policy, command| deny(policy, set, command))
+        .with(Action::Errno(set), &["flock"])
 }
 
 /// Resource limits of oneself, but for that of core files: init sets it to 1, because with a piped core_pattern the kernel runs the *host's*

@@ -35,11 +35,8 @@ pub(super) fn policy() -> Policy {
     policy = opening(policy, "open", 1);
     policy = opening(policy, "openat", 2);
     for (name, index) in [("newfstatat", 3), ("statx", 2)] {
-        policy = policy.with_if(ALLOW, &[name], &[Condition::masked(index, AT_EMPTY_PATH, AT_EMPTY_PATH)]).with_if(
-            refused,
-            &[name],
-            &[Condition::masked(index, AT_EMPTY_PATH, 0)],
-        );
+        let by_path = [Condition::masked(index, AT_EMPTY_PATH, 0)];
+        policy = policy.with(ALLOW, &[name]).with_if(refused, &[name], &by_path);
     }
     for command in [F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC] {
         policy = policy.with_if(ALLOW, &["fcntl"], &[Condition::equal(1, command.into())]);

@@ -178,9 +178,8 @@ fn calls(arch: Arch) -> impl Strategy<Value = Data> {
     let args = [0, 1, 2, 3, 4, 5].map(argument);
     let token_from = 0_usize..9;
     (nr, audit, args, token_from).prop_map(|(nr, arch, mut args, token_from)| {
-        for index in token_from..6 {
-            args[index] = TOKEN[index];
-        }
+        let token_from = token_from.min(6);
+        args[token_from..].copy_from_slice(&TOKEN[token_from..]);
         Data { nr, arch, instruction_pointer: 0, args }
     })
 }

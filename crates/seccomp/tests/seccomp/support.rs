@@ -127,8 +127,7 @@ pub fn call(nr: u32, args: [u64; 6]) -> i64 {
     // SAFETY: tests pass pointers that are null, bad on purpose, or good.
     let result = unsafe { libc::syscall(nr.into(), args[0], args[1], args[2], args[3], args[4], args[5]) };
     if result == -1 {
-        // SAFETY: the thread's own errno.
-        return -i64::from(unsafe { *libc::__errno_location() });
+        return -i64::from(io::Error::last_os_error().raw_os_error().unwrap_or_default());
     }
     result
 }
@@ -172,8 +171,9 @@ impl Shared {
 
     fn at(&self, index: usize) -> &AtomicUsize {
         assert!(index < self.count);
+        let word = self.words.wrapping_add(index);
         // SAFETY: within the mapping, which lives as long as `self`.
-        unsafe { &*self.words.add(index) }
+        unsafe { &*word }
     }
 
     pub fn store(&self, index: usize, value: i64) {
@@ -254,7 +254,8 @@ pub fn find(names: &[&str]) -> Option<PathBuf> {
         std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"\x7fELF"))
     });
     if found.is_none() {
-        assert!(std::env::var("HOTCELL_EXPECT").is_err(), "{names:?} should be here");
+        let expected = std::env::var("HOTCELL_EXPECT").unwrap_or_default();
+        assert!(!expected.split(',').any(|word| names.contains(&word)), "{names:?} should be here");
         eprintln!("skipped: no {} here", names.join(", "));
     }
     found
