@@ -50,7 +50,8 @@ fn the_kernel_answers_as_the_interpreter_does() {
     let arguments = proptest::collection::vec(proptest::array::uniform6(word()), 40);
     let default = prop_oneof![Just(Action::Allow), (1_u16..4000).prop_map(Action::Errno)];
     let cases = (default, proptest::collection::vec(rule(), 1..10), arguments);
-    let mut runner = TestRunner::new(ProptestConfig { cases: 64, ..ProptestConfig::default() });
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() });
     let result = runner.run(&cases, |(default, rules, arguments)| {
         let mut policy = Policy { rules, ..Policy::new(default) };
         while let Err(hotcell_seccomp::Error::CombineRules { rules, .. }) = policy.check() {

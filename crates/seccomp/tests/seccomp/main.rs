@@ -3,8 +3,11 @@
 //! Compilers and runtimes that this machine has not are skipped by name; `HOTCELL_EXPECT=gcc,python3,node,java,go` turns that into a failure.
 
 mod attacks;
+mod cost;
 mod coverage;
+mod golden;
 mod kernel;
+mod libseccomp;
 mod meaning;
 mod oci;
 mod programs;

@@ -5,9 +5,17 @@ use hotcell_seccomp::bpf::{Data, interpret};
 use hotcell_seccomp::oci::{Context, KernelVersion, Names, parse, to_oci_json};
 use hotcell_seccomp::syscalls::{self, Abi, Arch};
 use hotcell_seccomp::{Action, Condition, Options, Policy, Unknown, compile};
+use proptest::prelude::*;
 
 pub const MOBY: &str = include_str!("fixtures/moby.json");
 pub const CONTAINERS: &str = include_str!("fixtures/containers-common.json");
+
+/// A bit of everything.
+const RULES: &str = r#"{"comment": "", "defaultAction": "SCMP_ACT_TRACE", "defaultErrnoRet": 7, "architectures": ["SCMP_ARCH_X86"],
+    "flags": ["SECCOMP_FILTER_FLAG_LOG"], "unknownAction": "SCMP_ACT_ERRNO", "unknownErrnoRet": 38, "listenerPath": "",
+    "syscalls": [{"names": ["read"], "action": "SCMP_ACT_LOG", "includes": {"minKernel": "4.8", "arches": ["amd64"]}},
+        {"name": "ioctl", "action": "SCMP_ACT_KILL", "match": "all", "args": [{"index": 1, "value": "0xff", "valueTwo": 5, "op": "SCMP_CMP_MASKED_EQ"},
+        {"index": 1, "value": 9, "op": "SCMP_CMP_LT"}]}]}"#;
 
 fn context(arch: Arch) -> Context {
     Context::new(arch, KernelVersion { major: 6, minor: 18 })
@@ -242,4 +250,30 @@ fn a_policy_over_the_kernels_limit_is_refused() {
     }
     let error = compile(&policy, Arch::X86_64, &Options::default()).expect_err("too long");
     assert!(error.to_string().contains("more than the 4096 that the kernel allows"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A profile with something cut out, doubled or overwritten is read or refused, and never a panic; what is read can be compiled and written.
+    #[test]
+    fn broken_profiles_are_refused_in_good_order(
+        whole in proptest::sample::select(vec![MOBY, CONTAINERS, RULES]),
+        at in any::<prop::sample::Index>(),
+        length in 0_usize..40,
+        with in prop_oneof![Just(""), Just("\""), Just("{"), Just("]"), Just("null"), Just("-1"), Just("18446744073709551616"), Just("\"\""), Just("\u{0}")],
+    ) {
+        let start = at.index(whole.len());
+        let end = (start + length).min(whole.len());
+        let json = format!("{}{with}{}", &whole[..start], &whole[end..]);
+        for arch in [Arch::X86_64, Arch::Aarch64] {
+            match parse(&json, Some("a.json"), &context(arch)) {
+                Ok(policy) => {
+                    prop_assert!(compile(&policy, arch, &Options::default()).is_ok());
+                    prop_assert_eq!(parse(&to_oci_json(&policy, arch), None, &context(arch)).expect("our own"), policy);
+                }
+                Err(error) => prop_assert!(error.to_string().starts_with("a.json: "), "{}", error),
+            }
+        }
+    }
 }
