@@ -222,10 +222,12 @@ impl Reader<'_> {
         let mut policy = Policy { default_action, unknown, foreign, flags, rules };
         loop {
             match policy.check() {
-                Ok(()) => return Ok(policy),
+                Ok(()) => break,
                 Err(error) => self.settle(&mut policy, error)?,
             }
         }
+        policy.rules.retain(|rule| !rule.syscalls.is_empty());
+        Ok(policy)
     }
 
     /// Entries that count under circumstances only are made to overlap others: Podman's profile allows `setns`, and denies it to who has not

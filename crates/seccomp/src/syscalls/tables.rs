@@ -65,6 +65,12 @@ const X86_64_ONLY: [&str; 14] = [
     "map_shadow_stack",
 ];
 
+/// aarch64's number for `newfstatat`, which the crate calls "fstatat" (include/uapi/asm-generic/unistd.h, `__NR3264_fstatat`).
+const NEWFSTATAT: u32 = 79;
+
+/// Numbers of the generic table for 32-bit architectures, which the crate has among aarch64's (`__BITS_PER_LONG == 32` in the same file).
+const TIME64: RangeInclusive<u32> = 403..=423;
+
 /// ARM's private calls (arch/arm/include/uapi/asm/unistd.h, `__ARM_NR_BASE`); 32-bit programs need `set_tls` to start.
 const ARM_PRIVATE: [(u32, &str); 6] = [
     (0xf_0001, "breakpoint"),
@@ -90,7 +96,11 @@ pub(super) fn span(abi: Abi) -> impl Iterator<Item = u32> {
 pub(super) fn name(abi: Abi, nr: u32) -> Option<&'static str> {
     match abi {
         Abi::X86_64 => x86_64::Sysno::new(nr as usize).map(|sysno| sysno.name()),
-        Abi::Aarch64 => aarch64::Sysno::new(nr as usize).map(|sysno| sysno.name()),
+        Abi::Aarch64 => match nr {
+            NEWFSTATAT => Some("newfstatat"),
+            nr if TIME64.contains(&nr) => None,
+            nr => aarch64::Sysno::new(nr as usize).map(|sysno| sysno.name()),
+        },
         // "break" is a keyword of Rust, so the crate has to call it r#break.
         Abi::X86 => x86::Sysno::new(nr as usize).map(|sysno| sysno.name().trim_start_matches("r#")),
         Abi::Arm => {
@@ -112,7 +122,11 @@ pub(super) fn name(abi: Abi, nr: u32) -> Option<&'static str> {
 pub(super) fn number(abi: Abi, name: &str) -> Option<u32> {
     match abi {
         Abi::X86_64 => name.parse::<x86_64::Sysno>().ok().map(|sysno| sysno as u32),
-        Abi::Aarch64 => name.parse::<aarch64::Sysno>().ok().map(|sysno| sysno as u32),
+        Abi::Aarch64 if name == "newfstatat" => Some(NEWFSTATAT),
+        Abi::Aarch64 => {
+            let number = name.parse::<aarch64::Sysno>().ok().map(|sysno| sysno as u32);
+            number.filter(|nr| *nr != NEWFSTATAT && !TIME64.contains(nr))
+        }
         Abi::X86 if name == "break" => Some(x86::Sysno::r#break as u32),
         Abi::X86 => name.parse::<x86::Sysno>().ok().map(|sysno| sysno as u32),
         Abi::Arm => {
@@ -132,8 +146,12 @@ pub(super) fn number(abi: Abi, name: &str) -> Option<u32> {
 }
 
 pub(super) fn exists(name: &str) -> bool {
+    // The crate's word for newfstatat on all 64-bit architectures with the generic table; no kernel has it.
+    if name == "fstatat" {
+        return false;
+    }
     name.parse::<x86_64::Sysno>().is_ok()
-        || name.parse::<aarch64::Sysno>().is_ok()
+        || number(Abi::Aarch64, name).is_some()
         || number(Abi::X86, name).is_some()
         || name.parse::<arm::Sysno>().is_ok()
         || name.parse::<loongarch64::Sysno>().is_ok()

@@ -222,7 +222,7 @@ fn compare(arch: Arch, policy: &Policy, options: &Options, data: &[Data]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn programs_answer_what_x86_64_policies_mean(
