@@ -29,9 +29,12 @@
 //!
 //! Any other field is an error: a misspelt one would silently be a hole.
 
+mod context;
 mod document;
 mod parse;
+mod words;
 mod write;
 
-pub use parse::{Context, KernelVersion, Names, parse};
+pub use context::{Context, KernelVersion, Names};
+pub use parse::parse;
 pub use write::to_oci_json;
