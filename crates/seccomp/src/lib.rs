@@ -54,6 +54,19 @@
 //! );
 //! ```
 //!
+//! # What it costs
+//!
+//! Instructions on x86-64 / aarch64, and medians on two cores at 2 GHz, Linux 6.18 (`tests/seccomp/cost.rs` measures them):
+//!
+//! | | alone | with a pass | traced as well | compile | install | an allowed call more | one with a look at arguments more |
+//! |---|---|---|---|---|---|---|---|
+//! | `default` | 168 / 161 | 217 / 210 | 250 / 241 | 0.7 ms | 82 µs | 0.09 µs | 0.15 µs |
+//! | `judge` | 189 / 169 | 258 / 235 | 275 / 247 | 0.3 ms | 110 µs | 0.09 µs | 0.15 µs |
+//! | `strict` | 132 / 122 | 201 / 190 | 212 / 203 | | | | |
+//! | Docker's, three ABIs | 258 / 205 | | | 1.2 ms, read in 0.4 ms | 147 µs | | |
+//!
+//! Docker's profile for x86-64 alone takes 101 instructions; libseccomp's own program for it has 363.
+//!
 //! # What is ours, and why
 //!
 //! The names and numbers are those of the crate `syscalls`, JSON is serde's. What else exists was looked at:

@@ -20,7 +20,8 @@
 //! - Jumps reach 255 instructions. The program is written from its end (`assemble.rs`), where all targets are known; what is out of reach
 //!   gets a copy of the answer, or a long jump, right behind the comparison that wants it.
 //!
-//! Two decisions of 64-bit comparisons: halves are compared, as classic BPF has 32-bit registers, and a half that a mask leaves out is not loaded.
+//! Classic BPF has 32-bit registers, so a comparison of 64 bits is one or two of halves, the upper one first; a half that a mask leaves
+//! out is not loaded (`test.rs`).
 
 mod assemble;
 mod decision;
@@ -65,8 +66,15 @@ pub enum KillAs {
 
 /// A way for the process that installs a filter, and its child before execve, to make calls that the filter denies to programs.
 ///
-/// For each of the calls the argument registers from `first_free_arg` on, of which the system call makes no use, are compared with the
-/// words of the token of the same index. All of them, whatever the first ones are: how long it takes tells nothing.
+/// A filter is inherited by whoever is cloned from the thread that has it, which makes it free for each run, but also binds that thread and the
+/// child. For each of the calls listed here, the argument registers from `first_free_arg` on, of which the system call makes no use and
+/// which the kernel ignores, are compared with the words of the token of the same index; if all are the same, the call is allowed,
+/// without a stop for a tracer. All registers are looked at, whatever the first ones are: how long it takes tells nothing.
+///
+/// - Who wants to pass has to list *all* that it calls under the filter, also what this policy allows: another may not, or trace it. What the policy
+///   allows without conditions costs nothing.
+/// - One register is 64 bits to guess, at one system call a guess.
+/// - Registers are seen by tracers, and in /proc/pid/syscall by who may trace. Who uses the token must not be dumpable; execve clears registers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pass {
     /// A word for each argument register; of random bits, and unknown to programs.

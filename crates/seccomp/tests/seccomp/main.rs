@@ -14,3 +14,4 @@ mod programs;
 mod random;
 mod size;
 mod support;
+mod watchers;

@@ -91,6 +91,11 @@ impl Filter {
 
     /// Installs it in the calling thread. Raw calls only, so that a forked child may do it.
     pub fn install(self) -> io::Result<()> {
+        self.install_with(0).map(drop)
+    }
+
+    /// The same with `SECCOMP_FILTER_FLAG_*`; returns what the kernel does.
+    pub fn install_with(self, flags: libc::c_ulong) -> io::Result<i32> {
         #[repr(C)]
         struct Fprog {
             len: u16,
@@ -102,8 +107,9 @@ impl Filter {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: `Instruction` has the layout of sock_filter, and there are `len` of them.
-        let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const fprog) };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        let result =
+            unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const fprog) };
+        if result >= 0 { Ok(result as i32) } else { Err(io::Error::last_os_error()) }
     }
 }
 
