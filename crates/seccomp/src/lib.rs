@@ -14,7 +14,7 @@
 //!
 //! - [`Policy`] is the one model; [what it means](policy) is a sentence: of all rules that match, the most restrictive counts.
 //! - [`oci`] says which fields are understood, and what else is refused.
-//! - [`compile`] makes a tree over ranges of numbers, and lets arguments be loaded only where they matter.
+//! - [`compile()`] makes a tree over ranges of numbers, and lets arguments be loaded only where they matter.
 //! - [`Profile`] has three built-in policies; their lists are meant to be read.
 //! - [`bpf`] has the kernel's checks and an interpreter of our own, against which, as against the kernel, the compiler is tested.
 //! - [`syscalls`] has names and numbers, also for verdicts: [`syscalls::name`] of what a listener or a SIGSYS tells.

@@ -95,7 +95,7 @@ impl Policy {
     }
 
     /// Refuses what cannot be meant: names that exist nowhere, arguments that calls have not, numbers out of range, rules that contradict
-    /// each other. [`crate::compile`] does this first.
+    /// each other. [`crate::compile()`] does this first.
     pub fn check(&self) -> Result<(), Error> {
         check_action(self.default_action, || Place::field("default_action"))?;
         if let Unknown::Unnamed(action) = self.unknown {

@@ -32,7 +32,7 @@ impl Data {
     }
 }
 
-/// Why a program could not be run to its end; one that [`super::verify`] lets pass always can.
+/// Why a program could not be run to its end; one that [`super::verify()`] lets pass always can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// It ran past its end.

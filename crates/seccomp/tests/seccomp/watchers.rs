@@ -126,13 +126,9 @@ fn a_tracer_is_told_of_what_is_allowed_and_not_of_what_is_denied() {
         status >> 8
     };
     assert_eq!(wait(), libc::SIGSTOP);
+    let wanted = libc::PTRACE_O_TRACESECCOMP | libc::PTRACE_O_EXITKILL;
     // SAFETY: a stopped tracee of ours.
-    assert_eq!(
-        unsafe {
-            libc::ptrace(libc::PTRACE_SETOPTIONS, child, 0, libc::PTRACE_O_TRACESECCOMP | libc::PTRACE_O_EXITKILL)
-        },
-        0
-    );
+    assert_eq!(unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, child, 0, wanted) }, 0);
     // SAFETY: as above.
     assert_eq!(unsafe { libc::ptrace(libc::PTRACE_CONT, child, 0, 0) }, 0);
     assert_eq!(wait(), libc::SIGTRAP | libc::PTRACE_EVENT_SECCOMP << 8);
