@@ -60,10 +60,10 @@
 //!
 //! | | alone | with a pass | traced as well | compile | install | an allowed call more | one with a look at arguments more |
 //! |---|---|---|---|---|---|---|---|
-//! | `default` | 168 / 161 | 217 / 210 | 250 / 241 | 0.7 ms | 82 µs | 0.09 µs | 0.15 µs |
-//! | `judge` | 189 / 169 | 258 / 235 | 275 / 247 | 0.3 ms | 110 µs | 0.09 µs | 0.15 µs |
-//! | `strict` | 132 / 122 | 201 / 190 | 212 / 203 | | | | |
-//! | Docker's, three ABIs | 258 / 205 | | | 1.2 ms, read in 0.4 ms | 147 µs | | |
+//! | `default` | 168 / 157 | 217 / 206 | 250 / 237 | 0.7 ms | 82 µs | 0.09 µs | 0.15 µs |
+//! | `judge` | 189 / 166 | 258 / 232 | 275 / 244 | 0.3 ms | 110 µs | 0.09 µs | 0.15 µs |
+//! | `strict` | 132 / 123 | 201 / 191 | 212 / 204 | | | | |
+//! | Docker's, three ABIs | 258 / 201 | | | 1.2 ms, read in 0.4 ms | 147 µs | | |
 //!
 //! Docker's profile for x86-64 alone takes 101 instructions; libseccomp's own program for it has 363.
 //!

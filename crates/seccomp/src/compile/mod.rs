@@ -126,7 +126,7 @@ pub fn compile(policy: &Policy, arch: Arch, options: &Options) -> Result<Program
     if arch == Arch::X86_64 {
         let foreign = policy.foreign.contains(&Abi::X32);
         let x32 = if foreign {
-            Section::foreign(policy, arch, Abi::X32, options, &mut decisions)
+            Section::of(policy, arch, Abi::X32, options, &mut decisions)
         } else {
             Section::killing(&mut decisions)
         };
@@ -135,7 +135,7 @@ pub fn compile(policy: &Policy, arch: Arch, options: &Options) -> Result<Program
     let mut foreign = Vec::new();
     for abi in arch.foreign_abis() {
         if *abi != Abi::X32 && policy.foreign.contains(abi) {
-            foreign.push((*abi, Section::foreign(policy, arch, *abi, options, &mut decisions)));
+            foreign.push((*abi, Section::of(policy, arch, *abi, options, &mut decisions)));
         }
     }
     let answer = |action: Action| match options.kill {

@@ -1,11 +1,11 @@
 //! All numbers of one way into the kernel, as ranges with the same decision.
 
 use super::decision::{Decision, DecisionId, Decisions};
-use super::{Options, Trace};
+use super::{Options, Trace, Traced};
+use crate::Action;
 use crate::policy::{Policy, Unknown};
 use crate::syscalls::{self, Abi, Arch, X32_BIT};
-use crate::{Action, bpf};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// What ENOSYS is on both architectures.
 const ENOSYS: u16 = 38;
@@ -45,11 +45,6 @@ impl Section {
         section
     }
 
-    /// All numbers of another ABI.
-    pub fn foreign(policy: &Policy, arch: Arch, abi: Abi, options: &Options, decisions: &mut Decisions) -> Self {
-        Self::of(policy, arch, abi, options, decisions)
-    }
-
     /// Numbers that nobody may use.
     pub fn killing(decisions: &mut Decisions) -> Self {
         let leaf = Leaf { decision: decisions.add(Decision::always(Action::KillProcess)), pass: None };
@@ -71,58 +66,29 @@ impl Section {
         self.merge();
     }
 
-    fn of(policy: &Policy, arch: Arch, abi: Abi, options: &Options, decisions: &mut Decisions) -> Self {
-        let named: BTreeSet<&str> = policy.rules.iter().flat_map(|rule| &rule.syscalls).map(String::as_str).collect();
-        let highest = named.iter().filter_map(|name| syscalls::number(abi, name)).max();
-        let enosys = Action::Errno(ENOSYS);
-        let permissive = policy.default_action.permits() || matches!(policy.default_action, Action::Trace(_));
-        let newer_is_enosys = policy.unknown == Unknown::NewerThanRules && !permissive;
-        let mut add = |decision: Decision, native: Option<u32>| {
-            let decision = match &options.trace {
-                Some(trace) if Trace::covers(trace, native) => decision.traced(trace),
-                _ => decision,
+    /// All numbers of an ABI, native or not, without regard to a token.
+    pub fn of(policy: &Policy, arch: Arch, abi: Abi, options: &Options, decisions: &mut Decisions) -> Self {
+        let answers = Answers::new(policy, abi);
+        let mut leaf = |decision: Decision, native: Option<u32>| {
+            let decision = match options.trace.as_ref().filter(|trace| trace.covers(native)) {
+                Some(trace) => decision.traced(trace),
+                None => decision,
             };
             Leaf { decision: decisions.add(decision), pass: None }
         };
-        let gap = match policy.unknown {
-            Unknown::Unnamed(action) => action,
-            Unknown::NewerThanRules => policy.default_action,
-        };
-        let gap_leaf = add(Decision::always(gap), None);
-        let mut leaves: BTreeMap<u32, Leaf> = BTreeMap::new();
-        let mut by_name: BTreeMap<&str, Decision> = BTreeMap::new();
+        // What is nobody's, first: below and above the highest number that rules name.
+        let mut section = Self { segments: vec![Segment { first: 0, leaf: leaf(answers.to(0, None), None) }] };
+        if let Some(first) = answers.highest.and_then(|highest| highest.checked_add(1)) {
+            section.segments.push(Segment { first, leaf: leaf(answers.to(first, None), None) });
+        }
         for (nr, name) in syscalls::all(abi) {
-            let native = syscalls::number(arch.abi(), name);
-            let newer = newer_is_enosys && highest.is_some_and(|highest| nr > highest);
-            let decision = if newer {
-                Decision::always(enosys)
-            } else if named.contains(name) {
-                by_name.entry(name).or_insert_with(|| Decision::of(policy, name)).clone()
-            } else {
-                Decision::always(policy.default_action)
-            };
-            leaves.insert(nr, add(decision, native));
+            section.set(nr, leaf(answers.to(nr, Some(name)), syscalls::number(arch.abi(), name)));
         }
         // A tracer may ask for numbers that have no name.
-        if let Some(Trace { calls: super::Traced::Numbers(numbers), .. }) = &options.trace {
-            for nr in
-                numbers.iter().filter(|nr| abi == arch.abi() && !leaves.contains_key(nr)).copied().collect::<Vec<_>>()
-            {
-                let newer = newer_is_enosys && highest.is_some_and(|highest| nr > highest);
-                leaves.insert(nr, add(Decision::always(if newer { enosys } else { gap }), Some(nr)));
+        if let Some(Trace { calls: Traced::Numbers(numbers), .. }) = &options.trace {
+            for nr in numbers.iter().filter(|nr| abi == arch.abi() && syscalls::name(abi, **nr).is_none()) {
+                section.set(*nr, leaf(answers.to(*nr, None), Some(*nr)));
             }
-        }
-        let beyond = highest.filter(|_| newer_is_enosys).map(|highest| (highest, add(Decision::always(enosys), None)));
-        let unnamed = |nr: u32| match beyond {
-            Some((highest, leaf)) if nr > highest => leaf,
-            _ => gap_leaf,
-        };
-        let mut section = Self { segments: vec![Segment { first: 0, leaf: unnamed(0) }] };
-        if let Some((highest, leaf)) = beyond {
-            section.set_from(highest.saturating_add(1), leaf);
-        }
-        for (nr, leaf) in leaves {
-            section.set(nr, leaf);
         }
         section.merge();
         section
@@ -141,12 +107,6 @@ impl Section {
         if let Some((next, before)) = behind {
             self.split_if_absent(next, before);
         }
-    }
-
-    /// Gives all numbers from one on a leaf.
-    fn set_from(&mut self, nr: u32, leaf: Leaf) {
-        self.segments.retain(|segment| segment.first < nr);
-        self.segments.push(Segment { first: nr, leaf });
     }
 
     fn split(&mut self, nr: u32, leaf: Leaf) {
@@ -169,6 +129,37 @@ impl Section {
     /// Joins neighbours that lead to the same.
     fn merge(&mut self) {
         self.segments.dedup_by(|right, left| right.leaf == left.leaf);
-        debug_assert!(self.segments.len() <= bpf::MAX_INSTRUCTIONS);
+    }
+}
+
+/// What a policy answers to the numbers of an ABI.
+struct Answers<'a> {
+    policy: &'a Policy,
+    /// All names that rules have.
+    named: BTreeSet<&'a str>,
+    /// The highest number among them.
+    highest: Option<u32>,
+    /// Whether what is above it fails with ENOSYS.
+    newer_is_absent: bool,
+}
+
+impl<'a> Answers<'a> {
+    fn new(policy: &'a Policy, abi: Abi) -> Self {
+        let named: BTreeSet<&str> = policy.rules.iter().flat_map(|rule| &rule.syscalls).map(String::as_str).collect();
+        let highest = named.iter().filter_map(|name| syscalls::number(abi, name)).max();
+        let permissive = policy.default_action.permits() || matches!(policy.default_action, Action::Trace(_));
+        let newer_is_absent = policy.unknown == Unknown::NewerThanRules && !permissive;
+        Self { policy, named, highest, newer_is_absent }
+    }
+
+    fn to(&self, nr: u32, name: Option<&str>) -> Decision {
+        if self.newer_is_absent && self.highest.is_some_and(|highest| nr > highest) {
+            return Decision::always(Action::Errno(ENOSYS));
+        }
+        match (name, self.policy.unknown) {
+            (Some(name), _) if self.named.contains(name) => Decision::of(self.policy, name),
+            (None, Unknown::Unnamed(action)) => Decision::always(action),
+            _ => Decision::always(self.policy.default_action),
+        }
     }
 }

@@ -82,6 +82,14 @@ pub(super) struct Filter {
     pub min_kernel: Option<String>,
 }
 
+impl Filter {
+    /// Whether there is anything in it: Podman's profile gives an empty one to every entry.
+    pub fn asks(&self) -> bool {
+        let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+        some(&self.caps) || some(&self.arches) || self.min_kernel.is_some()
+    }
+}
+
 /// 64 bits: a number, or a string where numbers end at 2⁵³.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Word(pub u64);

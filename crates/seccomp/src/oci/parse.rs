@@ -79,7 +79,7 @@ impl Reader<'_> {
         let flags = flags(document.flags.unwrap_or_default())?;
         let mut rules = Vec::new();
         for (index, entry) in document.syscalls.unwrap_or_default().into_iter().enumerate() {
-            self.filtered.push(entry.includes.is_some() || entry.excludes.is_some());
+            self.filtered.push([&entry.includes, &entry.excludes].into_iter().flatten().any(Filter::asks));
             for rule in self.entry(index, entry)? {
                 rules.push(rule);
                 self.origins.push(index);

@@ -224,6 +224,10 @@ fn mistakes_are_told_with_file_rule_and_field() {
             "a.json: syscalls[1].includes.minKernel: \"6\" is not a kernel version; expected one of <major>.<minor>",
         ),
         (
+            &rule(r#"{"names": ["read"], "action": "SCMP_ACT_KILL", "includes": {}, "excludes": {"caps": []}}"#),
+            "a.json: syscalls[0] and syscalls[1] contradict each other on read",
+        ),
+        (
             &rule(r#"{"names": ["write", "read"], "action": "SCMP_ACT_KILL"}"#),
             "a.json: syscalls[0] and syscalls[1] contradict each other on read: SCMP_ACT_ALLOW, SCMP_ACT_KILL_THREAD",
         ),
