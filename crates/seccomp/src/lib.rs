@@ -17,7 +17,7 @@
 //! - [`compile()`] makes a tree over ranges of numbers, and lets arguments be loaded only where they matter.
 //! - [`Profile`] has three built-in policies; their lists are meant to be read.
 //! - [`bpf`] has the kernel's checks and an interpreter of our own, against which, as against the kernel, the compiler is tested.
-//! - [`syscalls`] has names and numbers, also for verdicts: [`syscalls::name`] of what a listener or a SIGSYS tells.
+//! - [`syscalls`] has names and numbers, also for verdicts: [`syscalls::describe`] says what a listener or a SIGSYS was about.
 //!
 //! ```
 //! use hotcell_seccomp::syscalls::{Abi, Arch};

@@ -138,6 +138,14 @@ pub fn name(abi: Abi, nr: u32) -> Option<&'static str> {
     tables::name(abi, nr)
 }
 
+/// What to call a system call in a verdict, by seccomp_data's `arch` and `nr`: its name, with the ABI in front if that is not the architecture's
+/// own (`i386:socketcall`), and the number for one without a name (`syscall_999`).
+pub fn describe(arch: Arch, audit_arch: u32, nr: u32) -> String {
+    let Some(abi) = Abi::of(audit_arch, nr) else { return format!("arch_{audit_arch:#x}:syscall_{nr}") };
+    let known = name(abi, nr).map_or_else(|| format!("syscall_{nr}"), str::to_owned);
+    if abi == arch.abi() { known } else { format!("{abi}:{known}") }
+}
+
 /// The number of a system call; `None` if this ABI has no such call.
 pub fn number(abi: Abi, name: &str) -> Option<u32> {
     tables::number(abi, name)
@@ -205,6 +213,23 @@ mod tests {
         assert_eq!(name(Abi::X86_64, 39), Some("getpid"));
         assert_eq!(name(Abi::X86_64, 400), None);
         assert_eq!(name(Abi::X86_64, u32::MAX), None);
+    }
+
+    #[test]
+    fn verdicts_name_calls_by_any_way() {
+        let (native, i386) = (Abi::X86_64.audit_arch(), Abi::X86.audit_arch());
+        let cases = [
+            (native, 57, "fork"),
+            (native, 999, "syscall_999"),
+            (native, u32::MAX, "syscall_4294967295"),
+            (native, X32_BIT + 520, "x32:execve"),
+            (i386, 102, "i386:socketcall"),
+            (i386, 999, "i386:syscall_999"),
+            (8, 1, "arch_0x8:syscall_1"),
+        ];
+        for (arch, nr, expected) in cases {
+            assert_eq!(describe(Arch::X86_64, arch, nr), expected);
+        }
     }
 
     #[test]
