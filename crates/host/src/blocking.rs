@@ -7,7 +7,9 @@ use crate::limits::Limits;
 use crate::lock;
 use crate::master::{Master, Program};
 use crate::outcome::Outcome;
+use crate::seccomp::Seccomp;
 use hotcell_protocol::Setup;
+use hotcell_seccomp::Profile;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
@@ -79,16 +81,16 @@ pub struct Container {
 }
 
 impl Container {
-    /// Creates a container, with cgroups where they can be had.
+    /// Creates a container, with cgroups where they can be had and the default profile for system calls.
     pub fn create(setup: &Setup) -> Result<Self, Error> {
-        Self::create_in(setup, &CgroupChoice::Preferred)
+        Self::create_in(setup, &CgroupChoice::Preferred, Seccomp::profile(Profile::Default)?)
     }
 
-    /// The same, with a choice of cgroups.
-    pub fn create_in(setup: &Setup, cgroup: &CgroupChoice) -> Result<Self, Error> {
+    /// The same, with a choice of both.
+    pub fn create_in(setup: &Setup, cgroup: &CgroupChoice, seccomp: Seccomp) -> Result<Self, Error> {
         let mailbox = Mailbox::new();
         let sink: Arc<dyn Sink> = mailbox.clone();
-        let master = Master::create_in(setup.clone(), cgroup, &Limits::default(), &sink)?;
+        let master = Master::create_in(setup.clone(), cgroup, &Limits::default(), seccomp, &sink)?;
         match mailbox.wait(master.id()) {
             Event::Created { pid } => Ok(Self { master, mailbox, sink, pid }),
             event => Err(failure(event)),

@@ -14,6 +14,7 @@
 use crate::cgroups::{Groups, Job, hand_over};
 use crate::error::{Error, Violation};
 use crate::event::{Batch, Event, RequestId, Sink};
+use crate::filters::Filters;
 use crate::lock;
 use crate::outgoing::{self, Outgoing};
 use crate::pending::{Deadline, Kind, Pending};
@@ -42,6 +43,8 @@ pub(crate) struct Connection {
     closed_id: RequestId,
     closed_sink: Arc<dyn Sink>,
     pub(crate) reactor: &'static Reactor,
+    /// The seccomp filters that its init knows.
+    pub(crate) filters: Filters,
     /// Where runs with limits are born, if it has cgroups.
     pub(crate) groups: Option<Groups>,
     /// Whether one of these is to be ready before the first run asks for it.
@@ -111,6 +114,7 @@ impl Connection {
             closed_id,
             closed_sink: sink,
             reactor,
+            filters: Filters::default(),
             groups,
             prepare,
             state: Mutex::new(State {

@@ -60,6 +60,15 @@ pub enum Error {
     },
     /// Make, or set a limit in, a cgroup.
     MakeCgroup(hotcell_cgroup::Error),
+    /// Make sense of a seccomp policy.
+    ReadPolicy(hotcell_seccomp::Error),
+    /// Compile a seccomp policy for this machine's processor.
+    UseArchitecture,
+    /// Make up a secret.
+    MakeToken {
+        /// errno(3).
+        errno: i32,
+    },
     /// Hold a limit: there is no cgroup controller for it, and nothing else could.
     HoldLimit {
         /// As it is called in `Limits`.
@@ -149,6 +158,7 @@ impl Error {
             | Self::MakePipe { errno }
             | Self::OpenNull { errno }
             | Self::SendRequest { errno } => Some(*errno),
+            Self::MakeToken { errno } => Some(*errno),
             Self::MakeCgroup(error) => error.errno(),
             _ => None,
         }
@@ -167,6 +177,7 @@ impl Error {
             Self::MakePipe { .. } => "pipe2",
             Self::OpenNull { .. } => "open",
             Self::SendRequest { .. } => "sendmsg",
+            Self::MakeToken { .. } => "getrandom",
             _ => return None,
         })
     }
@@ -186,6 +197,9 @@ impl Error {
             Self::OpenNull { .. } => "open /dev/null",
             Self::SendRequest { .. } => "send the request",
             Self::MakeCgroup(_) => "limit the run",
+            Self::ReadPolicy(_) => "use the seccomp policy",
+            Self::UseArchitecture => "compile a seccomp policy for this processor",
+            Self::MakeToken { .. } => "make up a secret",
             Self::HoldLimit { .. } => "hold the limit",
             Self::UseCpus { .. } => "limit the run to these CPUs",
             Self::UseEarly => "limit a run in a container that is still being created",
@@ -200,6 +214,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Self::MakeCgroup(error) = self {
+            return write!(f, "{error}");
+        }
+        if let Self::ReadPolicy(error) = self {
             return write!(f, "{error}");
         }
         write!(f, "cannot {}", self.doing())?;
@@ -242,6 +259,7 @@ impl fmt::Display for Error {
             }
             Self::KeepLauncher => "; create it again, a new launcher is started then",
             Self::HoldLimit { .. } => "; probe() tells why, and how to get it",
+            Self::UseArchitecture => "; there are tables for x86-64 and arm64",
             Self::UseEarly => "; wait until it is there",
             Self::UseDestroyed | Self::KeepContainer => "; create another one",
             _ => "",

@@ -43,6 +43,7 @@ mod cgroups;
 mod connection;
 mod error;
 mod event;
+mod filters;
 #[cfg(test)]
 mod hostile;
 mod image;
@@ -58,6 +59,7 @@ mod reactor;
 mod reply;
 mod request;
 mod run;
+mod seccomp;
 mod setup;
 
 pub use cgroups::CgroupChoice;
@@ -65,9 +67,11 @@ pub use error::{Error, Violation};
 pub use event::{Collected, Event, RequestId, Sink, Stream};
 pub use hotcell_cgroup as cgroup;
 pub use hotcell_protocol as protocol;
+pub use hotcell_seccomp as policy;
 pub use limits::Limits;
 pub use master::{Master, Pipes, Program, Spawned};
 pub use outcome::{Accounting, Outcome, Usage};
+pub use seccomp::{Seccomp, call_name};
 pub use setup::default_setup;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -9,8 +9,10 @@ use crate::limits::{Limits, Shares};
 use crate::pending::{Deadline, Kind};
 use crate::pipe;
 use crate::run::Collector;
+use crate::seccomp::Seccomp;
 use hotcell_linux::seqpacket;
 use hotcell_protocol::{Exec, ExecFlags, Failure, OpenFile, OpenHow, RLimit, RequestBody, Setup, Step};
+use hotcell_seccomp::Profile;
 use nix::libc;
 use serde_bytes::Bytes;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -33,6 +35,8 @@ const PROGRAM_FDS_MAX: usize = 251;
 /// [`crate::blocking::Container`] is the same for threads that may wait.
 pub struct Master {
     connection: Arc<Connection>,
+    /// Of runs that bring none.
+    seccomp: Seccomp,
 }
 
 /// What to execute. Strings are lists of NUL-terminated ones, laid end to end.
@@ -48,6 +52,8 @@ pub struct Program<'a> {
     pub rlimits: Vec<RLimit>,
     /// Resource limits among them are set after `rlimits`.
     pub limits: Limits,
+    /// What system calls it may make; without one, what the container says.
+    pub seccomp: Option<Seccomp>,
     /// Deliver [`Event::SyncPoint`] before it is executed, and wait for [`Master::resume`] or [`Master::abort`].
     pub sync: bool,
     /// Deliver [`Event::Started`] once it is executed.
@@ -91,16 +97,18 @@ impl Master {
     ///
     /// The first container of a process starts its launcher, which takes a millisecond or two.
     pub fn create(setup: Setup, sink: &Arc<dyn Sink>) -> Result<Self, Error> {
-        Self::create_in(setup, &CgroupChoice::Preferred, &Limits::default(), sink)
+        let seccomp = Seccomp::profile(Profile::Default)?;
+        Self::create_in(setup, &CgroupChoice::Preferred, &Limits::default(), seccomp, sink)
     }
 
     /// The same, with a choice of cgroups that runs with limits are born in. `expected` are the limits that runs will have: an error if
     /// they cannot be held here, and if they need a cgroup, one is ready a moment after [`Event::Created`]. Without that the first run
-    /// with limits makes it.
+    /// with limits makes it. `seccomp` is the policy of runs that bring none.
     pub fn create_in(
         setup: Setup,
         cgroup: &CgroupChoice,
         expected: &Limits,
+        seccomp: Seccomp,
         sink: &Arc<dyn Sink>,
     ) -> Result<Self, Error> {
         let always = matches!(cgroup, CgroupChoice::Required(_));
@@ -114,16 +122,22 @@ impl Master {
         let ids = (RequestId::next(), RequestId::next());
         let deadline = Deadline::after(CREATE_SECONDS, "the creation of a container");
         let connection = Connection::open(socket, ids, Arc::clone(sink), deadline, (groups, prepare))?;
-        if let Err(error) = launch(&connection, setup, end, entrance) {
-            connection.not_launched(error, &mut Batch::default());
+        match launch(&connection, setup, end, entrance) {
+            // Waits in the socket for init, which then makes a thread for it while the caller learns that the container is there.
+            Ok(()) => {
+                let number = connection.filter(&seccomp, !always)?;
+                connection.filters.set_usual(number);
+            }
+            Err(error) => connection.not_launched(error, &mut Batch::default()),
         }
-        Ok(Self { connection })
+        Ok(Self { connection, seccomp })
     }
 
     /// Of a connection that a test made.
     #[cfg(test)]
     pub(crate) fn of(connection: Arc<Connection>) -> Self {
-        Self { connection }
+        let seccomp = Seccomp::profile(Profile::Off).expect("there is nothing to compile");
+        Self { connection, seccomp }
     }
 
     /// Where [`Event::Created`] arrives.
@@ -262,7 +276,7 @@ impl Master {
         collector: Option<Arc<Collector>>,
         sink: &Arc<dyn Sink>,
     ) {
-        let Program { args, env, cwd, mut rlimits, limits, sync, report_start } = program;
+        let Program { args, env, cwd, mut rlimits, limits, seccomp, sync, report_start } = program;
         let fail = |error| {
             if let Some(collector) = &collector {
                 collector.close();
@@ -275,6 +289,10 @@ impl Master {
             return fail(Error::Perform(failure));
         }
         let groups = self.connection.groups.as_ref();
+        let filter = match self.connection.filter(seccomp.as_ref().unwrap_or(&self.seccomp), false) {
+            Ok(filter) => filter,
+            Err(error) => return fail(error),
+        };
         let leased = share(groups, &limits).and_then(|shares| {
             let lease = shares.group.as_ref().map_or(Ok(None), |limits| self.connection.lease(limits))?;
             Ok((shares, lease))
@@ -293,6 +311,7 @@ impl Master {
             rlimits,
             limits: shares.init,
             group: lease.as_ref().map(|lease| lease.numbered.as_run_group()),
+            filter,
             fds: count as u32,
             flags: ExecFlags { execute_fd: executables > 0, sync, report_start },
         });

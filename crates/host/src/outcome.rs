@@ -6,13 +6,15 @@
 
 use crate::limits::Limits;
 use hotcell_cgroup::Oom;
-use hotcell_protocol::Verdict;
+use hotcell_protocol::{Disallowed, Verdict};
 
 /// The end of a run, whose last process is dead.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outcome {
     /// What became of it.
     pub verdict: Verdict,
+    /// The system call that its seccomp filter ended it for, with [`Verdict::DisallowedSyscall`] and where that is known.
+    pub disallowed: Option<Disallowed>,
     /// What it used.
     pub usage: Usage,
 }
@@ -72,7 +74,10 @@ pub(crate) fn conclude(
         usage.memory_bytes = usage.memory_bytes.min(limit);
     }
     usage.processes_peak = counted.and_then(|counted| counted.processes_peak);
-    Outcome { verdict: judge(reported.verdict, counted.and_then(|counted| counted.oom), &usage, limits), usage }
+    let (disallowed, oom) = (reported.disallowed, counted.and_then(|counted| counted.oom));
+    // What it was ended for came first.
+    let verdict = if disallowed.is_some() { reported.verdict } else { judge(reported.verdict, oom, &usage, limits) };
+    Outcome { verdict, disallowed, usage }
 }
 
 /// Memory is charged in batches, and a small program may live on what was charged for the last one: then its peak is nothing. It had
@@ -110,7 +115,7 @@ mod tests {
     fn reported(verdict: Verdict) -> hotcell_protocol::Outcome {
         let usage =
             hotcell_protocol::Usage { user_us: 10, system_us: 5, wall_us: 20, setup_us: 1, max_rss_bytes: 4096 };
-        hotcell_protocol::Outcome { verdict, usage, group_killed: false }
+        hotcell_protocol::Outcome { verdict, usage, disallowed: None, group_killed: false }
     }
 
     #[test]
@@ -123,7 +128,8 @@ mod tests {
             processes_peak: Some(3),
             ..Default::default()
         };
-        let Outcome { usage, verdict } = conclude(&reported(Verdict::Exited(0)), Some(&counted), &Limits::default());
+        let Outcome { usage, verdict, .. } =
+            conclude(&reported(Verdict::Exited(0)), Some(&counted), &Limits::default());
         assert_eq!((usage.user_us, usage.system_us, usage.memory_bytes), (60, 40, 8192));
         assert_eq!((usage.processes_peak, usage.accounting), (Some(3), Accounting::Cgroup));
         assert_eq!(verdict, Verdict::Exited(0));

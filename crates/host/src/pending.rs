@@ -50,6 +50,8 @@ pub(crate) enum Kind {
         /// Its number.
         group: u32,
     },
+    /// `Done` or `Failed`: init was told of a filter. Runs that have it tell what went wrong.
+    AddFilter,
     /// `Done` or `Failed`: init was told to forget a run group.
     RemoveGroup {
         /// Removed with the answer.
@@ -78,7 +80,7 @@ impl Kind {
         matches!(
             (self, body),
             (_, ReplyBody::Failed(_))
-                | (Self::Plain | Self::AddGroup { .. } | Self::RemoveGroup { .. }, ReplyBody::Done)
+                | (Self::Plain | Self::AddFilter | Self::AddGroup { .. } | Self::RemoveGroup { .. }, ReplyBody::Done)
                 | (Self::Open { .. }, ReplyBody::Opened(_))
                 | (Self::Run { .. }, ReplyBody::Ended(_))
         )

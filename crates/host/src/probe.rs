@@ -7,11 +7,13 @@
 use crate::blocking::Container;
 use crate::cgroups::CgroupChoice;
 use crate::error::{Error, errno};
+use crate::seccomp::Seccomp;
 use crate::setup::default_setup;
 use hotcell_cgroup::Controller;
 use hotcell_cgroup::detect::{Detection, Version};
 use hotcell_linux::{landlock, openat2, pidfd};
 use hotcell_protocol::{Network, ProcMode, Setup, Step, UserNamespace};
+use hotcell_seccomp::Profile;
 use nix::libc;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -200,7 +202,8 @@ fn bare_setup() -> Setup {
 
 fn create(setup: &Setup) -> Result<(), Error> {
     // It is about containers: cgroups of the host's are not made for a question.
-    Container::create_in(setup, &CgroupChoice::Off).map(Container::destroy)
+    let seccomp = Seccomp::profile(Profile::Off)?;
+    Container::create_in(setup, &CgroupChoice::Off, seccomp).map(Container::destroy)
 }
 
 fn numbered(result: &Result<(), Error>) -> Result<(), i32> {

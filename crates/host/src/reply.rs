@@ -171,6 +171,7 @@ fn end(
             }
             Event::Done
         }
+        (_, Kind::AddFilter) => Event::Done,
         (_, Kind::RemoveGroup { group }) => {
             hand_over(Job::Remove(group));
             Event::Done

@@ -8,7 +8,8 @@ use crate::lock;
 use crate::outgoing::{self, Outgoing};
 use crate::pending::{Deadline, Kind, Pending};
 use crate::reactor::borrow;
-use hotcell_protocol::{Failure, Request, RequestBody, Step};
+use crate::seccomp::Seccomp;
+use hotcell_protocol::{Failure, Filter, Request, RequestBody, Step};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -94,7 +95,8 @@ impl Connection {
     fn add_group(&self) -> Result<Box<Numbered>, Error> {
         let groups = self.groups.as_ref().ok_or(Error::KeepContainer)?;
         let (numbered, introduction) = groups.make()?;
-        let body = RequestBody::AddGroup { group: introduction.group, files: introduction.files };
+        let filter = self.filters.usual();
+        let body = RequestBody::AddGroup { group: introduction.group, files: introduction.files, filter };
         let kind = Kind::AddGroup { group: introduction.group };
         let deadline = Some(Deadline::after(GROUP_SECONDS, "a run group"));
         let pending = Pending { id: RequestId::next(), sink: Nobody::sink(), kind, deadline };
@@ -118,6 +120,24 @@ impl Connection {
         let deadline = Some(Deadline::after(GROUP_SECONDS, "the end of a run group"));
         self.request(RequestId::next(), kind, deadline, &Nobody::sink(), RequestBody::RemoveGroup(number), &[]);
         hand_over(Job::Prepare(Arc::downgrade(self)));
+    }
+
+    /// The number by which init knows a policy: it is told now, if it has not been.
+    pub(crate) fn filter(&self, seccomp: &Seccomp, warm: bool) -> Result<u32, Error> {
+        if seccomp.is_off() {
+            return Ok(0);
+        }
+        let (number, forgotten) = self.filters.number(seccomp, |number| {
+            let filter = Filter { filter: number, token: crate::seccomp::token()?, program: seccomp.program() };
+            let deadline = Some(Deadline::after(GROUP_SECONDS, "a seccomp filter"));
+            let pending = Pending { id: RequestId::next(), sink: Nobody::sink(), kind: Kind::AddFilter, deadline };
+            let asked = self.try_request(pending, RequestBody::AddFilter { filter, warm }, &[]);
+            asked.map_err(|(_, error)| error)
+        })?;
+        if let Some(forgotten) = forgotten {
+            self.tell(RequestBody::RemoveFilter(forgotten));
+        }
+        Ok(number)
     }
 
     /// Says something that has no answer.

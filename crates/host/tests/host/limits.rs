@@ -1,12 +1,17 @@
 //! Limits, by whatever there is here to hold them with; `__test__/limits` has the whole of it.
 
 use crate::support::container;
+use hotcell_host::policy::Profile;
 use hotcell_host::protocol::Verdict;
-use hotcell_host::{Accounting, CgroupChoice, Error, Event, Limits, Program, blocking::Container, default_setup};
+use hotcell_host::{Accounting, CgroupChoice, Error, Limits, Program, Seccomp, blocking::Container, default_setup};
 use std::sync::Arc;
 
 fn limited<'a>(args: &'a [u8], limits: Limits) -> Program<'a> {
     Program { limits, ..Program::new(args) }
+}
+
+fn default_policy() -> Seccomp {
+    Seccomp::profile(Profile::Default).unwrap()
 }
 
 const BUSY: &[u8] = b"sh\0-c\0while :; do :; done\0";
@@ -62,7 +67,7 @@ fn overlapping_runs_are_limited_apart() {
 
 #[test]
 fn without_cgroups_what_can_be_held_is() {
-    let Ok(container) = Container::create_in(&default_setup(), &CgroupChoice::Off) else { return };
+    let Ok(container) = Container::create_in(&default_setup(), &CgroupChoice::Off, default_policy()) else { return };
     let limits = Limits { cpu_us: Some(50_000), memory_bytes: Some(64 << 20), processes: Some(8), ..Limits::default() };
     let outcome = container.execve(limited(BUSY, limits.clone()), &[]).unwrap();
     assert_eq!((outcome.verdict, outcome.usage.accounting), (Verdict::CpuTimeLimit, Accounting::Rusage));
@@ -86,11 +91,9 @@ fn a_resource_limit_that_cannot_be_set_is_named() {
 #[test]
 fn a_parent_that_cannot_be_made_is_an_error_only_where_it_was_asked_for() {
     let options = hotcell_host::cgroup::Options { base: Some("/absent".into()), ..Default::default() };
-    match Container::create_in(&default_setup(), &CgroupChoice::Required(options)) {
+    match Container::create_in(&default_setup(), &CgroupChoice::Required(options), default_policy()) {
         Err(Error::MakeCgroup(_)) => {}
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("made in a cgroup that is not there"),
     }
-    let sink: Arc<dyn hotcell_host::Sink> = hotcell_host::blocking::Mailbox::new();
-    drop::<(Arc<_>, Option<Event>)>((sink, None));
 }

@@ -9,5 +9,6 @@ mod limits;
 mod loss;
 mod probing;
 mod runs;
+mod seccomp;
 mod support;
 mod syncing;
