@@ -21,6 +21,15 @@ export type { ContainerPath } from './src/options/primitives.js'
 export type { RLimit } from './src/options/rlimits.js'
 export type { Encoding, OutputOf, RunOptions, SpawnOptions, StreamOption } from './src/options/run-options.js'
 export type { SeccompInput } from './src/options/seccomp.js'
+export {
+  SeccompPolicy,
+  type OciSeccomp,
+  type OciSeccompAction,
+  type OciSeccompArg,
+  type OciSeccompSyscall,
+  type SeccompAction,
+  type SeccompCondition,
+} from './src/seccomp-policy.js'
 export { probe, type HostFeature, type HostSupport } from './src/probe.js'
 export type { FileOperation, RunResult, TraceResult, Usage } from './src/result.js'
 export type { SandboxFile, SandboxStreamOptions } from './src/sandbox-file.js'

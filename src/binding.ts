@@ -10,6 +10,7 @@ export type {
   MountInput,
   ProbeFeature,
   ProbeResult,
+  Seccomp as NativeSeccomp,
   SetupInput,
 } from '#binding'
 

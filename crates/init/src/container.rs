@@ -18,7 +18,7 @@ use crate::files::{self, BATCH_MAX, Tickets};
 use crate::groups::Group;
 use crate::identity::Ids;
 use crate::reset::Resetter;
-use crate::runs::Run;
+use crate::runs::{Run, unborn};
 use crate::setup::{Attached, Built, EnterAnywhere, Tree};
 use crate::slots::{Slots, Surroundings};
 use crate::sweep::{self, Tag};
@@ -28,7 +28,8 @@ use hotcell_linux::eventfd::EventFd;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
 use hotcell_linux::{errno, memfd, process, signal};
 use hotcell_protocol::{
-    Exec, Failure, GroupFiles, Opened, Reply, ReplyBody, Request, RequestBody, Resource, Setup, Step, VERSION, codec,
+    Exec, Failure, GroupFiles, Opened, Reply, ReplyBody, Request, RequestBody, Resource, Setup, Step, VERSION, Verdict,
+    codec,
 };
 use std::collections::VecDeque;
 use std::io;
@@ -304,7 +305,8 @@ impl Container {
             RequestBody::Execve(exec) => self.execute(id, &exec, fds, kernel),
             RequestBody::Kill { run, signal } => {
                 if i32::from(signal) == libc::SIGKILL && self.cancel_deferred(run) {
-                    return self.done(run, Err(Failure::new(Step::CloneChild, libc::ECANCELED)));
+                    let now = process::monotonic_us();
+                    return self.reply(run, unborn(Verdict::Signaled(signal), now), &[]);
                 }
                 self.kill(run, signal.into());
                 Ok(())

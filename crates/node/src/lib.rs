@@ -23,5 +23,6 @@ mod container;
 mod descriptor;
 mod error;
 mod probe;
+mod seccomp;
 mod setup;
 mod value;
