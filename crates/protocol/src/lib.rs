@@ -23,6 +23,7 @@ pub mod outcome;
 pub mod reply;
 pub mod request;
 pub mod step;
+pub mod trace;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ pub use outcome::{Outcome, Usage, Verdict};
 pub use reply::{Opened, Reply, ReplyBody};
 pub use request::{OpenFile, OpenHow, Request, RequestBody};
 pub use step::{Failure, Step};
+pub use trace::{FileOperation, FileRules, OnViolation, TraceConfig, TraceEvent, TraceSummary};
 
 /// The version of everything in this crate; init states it in [`ReplyBody::Hello`] and the host refuses any other.
 ///

@@ -1,0 +1,484 @@
+//! Paths as a tracee means them.
+//!
+//! Runs in the supervisor, which looks at the same files as the tracee does, with a root of its own (the same one, as a rule), its own rights, and its
+//! own /proc/self. So a path is resolved in two ways:
+//!
+//! 1. **By the kernel**: openat2(2) from the tracee's working directory or descriptor (/proc/PID/cwd, /proc/PID/fd/N), `O_PATH`, no magic links;
+//!    what came of it is read from /proc/self/fd. Three or four calls, right unless the path leads through what looks different to the tracee.
+//! 2. **Step by step**, as path_resolution(7) has it, where the first way ended in the supervisor's own /proc/PID (it went through /proc/self), at a
+//!    magic link, at something that is not there, or where the tracee has another root.
+//!
+//! The answer is the path of what the kernel would use, links resolved, seen from the supervisor's root. What the supervisor may not look at is
+//! [`Place::Unknown`]; give it the rights (or the file system identity) that the program has.
+
+use crate::error::Error;
+use std::ffi::{CStr, CString};
+use std::io::Write;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// The longest path, its NUL included.
+pub const PATH_MAX: usize = 4096;
+/// As many links as the kernel follows (path_resolution(7)).
+const LINKS_MAX: u32 = 40;
+const NO_MAGICLINKS: u64 = 0x02;
+const NO_SYMLINKS: u64 = 0x04;
+const IN_ROOT: u64 = 0x10;
+/// What `struct open_how` may restrict, as far as it changes what a path leads to.
+const RESOLVE_KNOWN: u64 = 0x1f;
+const DELETED: &[u8] = b" (deleted)";
+
+/// Where paths start, and how names are found.
+#[derive(Debug)]
+pub struct Places {
+    proc: OwnedFd,
+    /// /proc/self/fd of the supervisor.
+    own_fds: OwnedFd,
+    /// Its pid as this /proc has it.
+    own_pid: Vec<u8>,
+    root: OwnedFd,
+}
+
+/// What is to be resolved.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The process and the thread.
+    pub pid: i32,
+    /// See above.
+    pub tid: i32,
+    /// The descriptor that a relative path starts at; `None` for the working directory.
+    pub dir: Option<i32>,
+    /// Without its NUL.
+    pub path: &'a [u8],
+    /// Whether a link at the end is followed.
+    pub follow: bool,
+    /// `RESOLVE_*` of openat2(2).
+    pub resolve: u64,
+    /// Whether the tracee may have another root than the supervisor.
+    pub has_own_root: bool,
+}
+
+/// What a path leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A file; its path was appended.
+    File {
+        /// Whether it is a directory.
+        is_directory: bool,
+    },
+    /// Nothing, in a directory that is there; the path that it would have was appended.
+    Absent,
+    /// Something without a path: a pipe, a socket, anonymous memory.
+    Unnamed,
+    /// Nowhere: the call will fail with this errno.
+    Fails(i32),
+    /// The supervisor may not look.
+    Unknown,
+}
+
+impl Places {
+    /// With a directory of /proc that shows the supervisor itself and its tracees.
+    pub fn new(proc: OwnedFd) -> Result<Self, Error> {
+        let own_fds = open(proc.as_raw_fd(), c"self/fd", libc::O_DIRECTORY).map_err(|_| Error::FindProc)?;
+        let mut own_pid = Vec::new();
+        read_link(proc.as_raw_fd(), c"self", &mut own_pid).map_err(|_| Error::FindProc)?;
+        let root = open(libc::AT_FDCWD, c"/", libc::O_DIRECTORY).map_err(|errno| Error::OpenRoot { errno })?;
+        Ok(Self { proc, own_fds, own_pid, root })
+    }
+
+    /// Whether a thread has another root than the supervisor.
+    pub fn has_own_root(&self, tid: i32) -> bool {
+        match self.open_of(tid, format_args!("root")) {
+            Ok(root) => !is_same(root.as_raw_fd(), self.root.as_raw_fd()),
+            Err(_) => true,
+        }
+    }
+
+    /// The program that a process executes.
+    pub fn executable(&self, pid: i32, into: &mut Vec<u8>) -> bool {
+        let mut link = [0; 32];
+        let link = c_string(&mut link, format_args!("{pid}/exe"));
+        let start = into.len();
+        let is_read = read_link(self.proc.as_raw_fd(), link, into).is_ok();
+        if into.get(start..).is_some_and(|name| name.ends_with(DELETED)) {
+            into.truncate(into.len() - DELETED.len());
+        }
+        is_read
+    }
+
+    /// What a descriptor of a tracee is; `None` for its working directory.
+    pub fn descriptor(&self, tid: i32, fd: Option<i32>, into: &mut Vec<u8>) -> Place {
+        match self.start(tid, fd) {
+            Ok(fd) => self.name(&fd, into),
+            Err(place) => place,
+        }
+    }
+
+    /// What a path leads to; its path is appended to `into`.
+    pub fn resolve(&self, request: Request<'_>, into: &mut Vec<u8>) -> Place {
+        if request.path.is_empty() {
+            return Place::Fails(libc::ENOENT);
+        }
+        let is_in_root = request.resolve & IN_ROOT != 0;
+        let is_absolute = request.path.first() == Some(&b'/') && !is_in_root;
+        let own_root = request.has_own_root.then(|| self.open_of(request.tid, format_args!("root")));
+        let own_root = match own_root.transpose() {
+            Ok(root) => root,
+            Err(_) => return Place::Unknown,
+        };
+        let start = match (is_absolute, &own_root) {
+            (false, _) => self.start(request.tid, request.dir),
+            (true, Some(root)) => duplicate(root.as_raw_fd()),
+            (true, None) => duplicate(self.root.as_raw_fd()),
+        };
+        let start = match start {
+            Ok(start) => start,
+            Err(place) => return place,
+        };
+        if own_root.is_none()
+            && let Some(place) = self.by_kernel(&request, &start, into)
+        {
+            return place;
+        }
+        let root = match (is_in_root, own_root) {
+            (true, _) => duplicate(start.as_raw_fd()),
+            (false, Some(root)) => Ok(root),
+            (false, None) => duplicate(self.root.as_raw_fd()),
+        };
+        match root {
+            Ok(root) => self.step_by_step(&request, start, &root, into),
+            Err(place) => place,
+        }
+    }
+
+    /// The first way; `None` if the second is needed.
+    fn by_kernel(&self, request: &Request<'_>, start: &OwnedFd, into: &mut Vec<u8>) -> Option<Place> {
+        let mut path = [0; PATH_MAX];
+        let Some(place) = path.get_mut(..request.path.len()).filter(|place| place.len() < PATH_MAX) else {
+            return Some(Place::Fails(libc::ENAMETOOLONG));
+        };
+        place.copy_from_slice(request.path);
+        let path = CStr::from_bytes_until_nul(&path).ok()?;
+        let nofollow = if request.follow { 0 } else { libc::O_NOFOLLOW };
+        let resolve = NO_MAGICLINKS | request.resolve & RESOLVE_KNOWN;
+        match open_how(start.as_raw_fd(), path, nofollow, resolve) {
+            Ok(fd) => {
+                let before = into.len();
+                let place = self.name(&fd, into);
+                let name = into.get(before..).unwrap_or_default();
+                if name.split(|byte| *byte == b'/').any(|component| component == self.own_pid) {
+                    into.truncate(before);
+                    return None;
+                }
+                Some(place)
+            }
+            // The program asked for these itself.
+            Err(libc::ELOOP) if request.resolve & (NO_MAGICLINKS | NO_SYMLINKS) != 0 => Some(Place::Fails(libc::ELOOP)),
+            Err(libc::ENOENT | libc::ELOOP | libc::EAGAIN | libc::ENOSYS | libc::EPERM) => None,
+            Err(libc::EACCES) => Some(Place::Unknown),
+            Err(errno) => Some(Place::Fails(errno)),
+        }
+    }
+
+    /// The second way.
+    fn step_by_step(&self, request: &Request<'_>, start: OwnedFd, root: &OwnedFd, into: &mut Vec<u8>) -> Place {
+        let mut here = start;
+        let mut rest = request.path.to_vec();
+        let mut links = 0;
+        loop {
+            let Some(begin) = rest.iter().position(|byte| *byte != b'/') else { return self.name(&here, into) };
+            let end = rest.iter().skip(begin).position(|byte| *byte == b'/').map_or(rest.len(), |length| begin + length);
+            let component = rest.get(begin..end).unwrap_or_default().to_vec();
+            let behind = rest.split_off(end);
+            let is_last = behind.iter().all(|byte| *byte == b'/');
+            match component.as_slice() {
+                b"." => {
+                    rest = behind;
+                    continue;
+                }
+                b".." if is_same(here.as_raw_fd(), root.as_raw_fd()) => {
+                    rest = behind;
+                    continue;
+                }
+                _ => {}
+            }
+            let Ok(name) = CString::new(component) else { return Place::Fails(libc::ENOENT) };
+            let next = match open(here.as_raw_fd(), &name, libc::O_NOFOLLOW) {
+                Ok(next) => next,
+                Err(libc::ENOENT) if is_last => {
+                    let place = self.name(&here, into);
+                    if !matches!(place, Place::File { .. }) {
+                        return place;
+                    }
+                    if into.last() != Some(&b'/') {
+                        into.push(b'/');
+                    }
+                    into.extend_from_slice(name.as_bytes());
+                    return Place::Absent;
+                }
+                Err(libc::EACCES) => return Place::Unknown,
+                Err(errno) => return Place::Fails(errno),
+            };
+            let is_link = status(next.as_raw_fd()).is_some_and(|status| status.st_mode & libc::S_IFMT == libc::S_IFLNK);
+            // A slash behind it makes even a call that does not follow links follow (path_resolution(7)).
+            if !is_link || is_last && !request.follow && behind.is_empty() {
+                here = next;
+                rest = behind;
+                continue;
+            }
+            links += 1;
+            if links > LINKS_MAX {
+                return Place::Fails(libc::ELOOP);
+            }
+            let mut target = Vec::new();
+            match self.follow(request, &here, &name, &next, &mut target) {
+                Ok(Some(there)) => {
+                    here = there;
+                    rest = behind;
+                    continue;
+                }
+                Ok(None) => {}
+                Err(place) => return place,
+            }
+            if target.first() == Some(&b'/') {
+                here = match duplicate(root.as_raw_fd()) {
+                    Ok(root) => root,
+                    Err(place) => return place,
+                };
+            }
+            target.extend_from_slice(&behind);
+            if target.len() > 4 * PATH_MAX {
+                return Place::Fails(libc::ENAMETOOLONG);
+            }
+            rest = target;
+        }
+    }
+
+    /// Where a link leads: to a place at once (magic links), or to what was appended to `target`.
+    fn follow(
+        &self,
+        request: &Request<'_>,
+        here: &OwnedFd,
+        name: &CStr,
+        link: &OwnedFd,
+        target: &mut Vec<u8>,
+    ) -> Result<Option<OwnedFd>, Place> {
+        read_link(link.as_raw_fd(), c"", target).map_err(Place::Fails)?;
+        if !is_in_proc(link.as_raw_fd()) {
+            return if target.is_empty() { Err(Place::Fails(libc::ENOENT)) } else { Ok(None) };
+        }
+        // Those two tell everybody about himself. (Other links by these names there would have to say the supervisor's pid as well.)
+        if name == c"self" && *target == self.own_pid {
+            target.clear();
+            let _ = write!(target, "{}", request.pid);
+            return Ok(None);
+        }
+        if name == c"thread-self" && target.starts_with(&self.own_pid) {
+            target.clear();
+            let _ = write!(target, "{}/task/{}", request.pid, request.tid);
+            return Ok(None);
+        }
+        match open_how(here.as_raw_fd(), name, 0, NO_MAGICLINKS) {
+            Err(libc::ELOOP) if request.resolve & (NO_MAGICLINKS | NO_SYMLINKS) != 0 => Err(Place::Fails(libc::ELOOP)),
+            Err(libc::ELOOP) => match open(here.as_raw_fd(), name, 0) {
+                Ok(there) => Ok(Some(there)),
+                Err(libc::EACCES) => Err(Place::Unknown),
+                Err(errno) => Err(Place::Fails(errno)),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    /// A tracee's working directory or descriptor.
+    fn start(&self, tid: i32, fd: Option<i32>) -> Result<OwnedFd, Place> {
+        let opened = match fd {
+            None => self.open_of(tid, format_args!("cwd")),
+            Some(fd) if fd < 0 => return Err(Place::Fails(libc::EBADF)),
+            Some(fd) => self.open_of(tid, format_args!("fd/{fd}")),
+        };
+        opened.map_err(|errno| match errno {
+            libc::ENOENT => Place::Fails(libc::EBADF),
+            _ => Place::Unknown,
+        })
+    }
+
+    fn open_of(&self, tid: i32, what: std::fmt::Arguments<'_>) -> Result<OwnedFd, i32> {
+        let mut path = [0; 64];
+        open(self.proc.as_raw_fd(), c_string(&mut path, format_args!("{tid}/{what}")), 0)
+    }
+
+    /// Appends the path of what a descriptor of ours is.
+    fn name(&self, fd: &OwnedFd, into: &mut Vec<u8>) -> Place {
+        let start = into.len();
+        let mut number = [0; 16];
+        let number = c_string(&mut number, format_args!("{}", fd.as_raw_fd()));
+        if read_link(self.own_fds.as_raw_fd(), number, into).is_err() {
+            return Place::Unknown;
+        }
+        let Some(status) = status(fd.as_raw_fd()) else { return Place::Unknown };
+        let name = into.get(start..).unwrap_or_default();
+        let is_deleted = status.st_nlink == 0 && name.ends_with(DELETED);
+        if name.first() != Some(&b'/') || is_deleted && name.starts_with(b"/memfd:") {
+            into.truncate(start);
+            return Place::Unnamed;
+        }
+        if is_deleted {
+            into.truncate(into.len() - DELETED.len());
+        }
+        Place::File { is_directory: status.st_mode & libc::S_IFMT == libc::S_IFDIR }
+    }
+
+    /// The path that the literal part of a rule leads to, if that is another one and no link on the way was made by `untrusted` (0:
+    /// nobody) on a file system that can be written to.
+    pub fn canonical(&self, path: &[u8], untrusted: u32) -> Option<Vec<u8>> {
+        let pid = std::process::id() as i32;
+        let mut parts: Vec<&[u8]> = Vec::new();
+        let mut rest = path;
+        loop {
+            let request =
+                Request { pid, tid: pid, dir: None, path: rest, follow: true, resolve: 0, has_own_root: false };
+            let mut found = Vec::new();
+            if matches!(self.resolve(request, &mut found), Place::File { .. } | Place::Absent) {
+                if !self.trusts_links(rest, untrusted) {
+                    return None;
+                }
+                for part in parts.iter().rev() {
+                    if found.last() != Some(&b'/') {
+                        found.push(b'/');
+                    }
+                    found.extend_from_slice(part);
+                }
+                return (found != path).then_some(found);
+            }
+            let slash = rest.iter().rposition(|byte| *byte == b'/')?;
+            parts.push(rest.get(slash + 1..)?);
+            rest = rest.get(..slash).filter(|rest| !rest.is_empty())?;
+        }
+    }
+
+    /// Looks at every link on the way, those inside of links included.
+    fn trusts_links(&self, path: &[u8], untrusted: u32) -> bool {
+        if untrusted == 0 {
+            return true;
+        }
+        let mut here = Vec::from(*b"/");
+        let mut rest = path.to_vec();
+        for _ in 0..LINKS_MAX * 8 {
+            let Some(begin) = rest.iter().position(|byte| *byte != b'/') else { return true };
+            let end = rest.iter().skip(begin).position(|byte| *byte == b'/').map_or(rest.len(), |length| begin + length);
+            let behind = rest.split_off(end);
+            let before = here.len();
+            if here.last() != Some(&b'/') {
+                here.push(b'/');
+            }
+            here.extend_from_slice(rest.get(begin..).unwrap_or_default());
+            let Ok(name) = CString::new(here.clone()) else { return false };
+            let Ok(fd) = open(libc::AT_FDCWD, &name, libc::O_NOFOLLOW) else { return true };
+            let Some(status) = status(fd.as_raw_fd()) else { return false };
+            rest = behind;
+            if status.st_mode & libc::S_IFMT == libc::S_IFLNK {
+                if status.st_uid == untrusted && !is_read_only(fd.as_raw_fd()) {
+                    return false;
+                }
+                let mut target = Vec::new();
+                if read_link(fd.as_raw_fd(), c"", &mut target).is_err() {
+                    return false;
+                }
+                here.truncate(if target.first() == Some(&b'/') { 1 } else { before });
+                target.extend_from_slice(&rest);
+                rest = target;
+            }
+        }
+        false
+    }
+}
+
+fn c_string<'a>(place: &'a mut [u8], text: std::fmt::Arguments<'_>) -> &'a CStr {
+    let length = place.len();
+    let mut rest = &mut place[..length - 1];
+    let _ = rest.write_fmt(text);
+    CStr::from_bytes_until_nul(place).unwrap_or_default()
+}
+
+fn errno() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}
+
+fn open(dir: RawFd, path: &CStr, flags: i32) -> Result<OwnedFd, i32> {
+    // SAFETY: the kernel reads a NUL-terminated string.
+    let fd = unsafe { libc::openat(dir, path.as_ptr(), flags | libc::O_PATH | libc::O_CLOEXEC) };
+    if fd < 0 {
+        return Err(errno());
+    }
+    // SAFETY: a new descriptor that nothing else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn open_how(dir: RawFd, path: &CStr, flags: i32, resolve: u64) -> Result<OwnedFd, i32> {
+    let how = [(flags | libc::O_PATH | libc::O_CLOEXEC) as u64, 0, resolve];
+    // SAFETY: the kernel reads a NUL-terminated string and `struct open_how`, three u64.
+    let fd = unsafe { libc::syscall(libc::SYS_openat2, dir, path.as_ptr(), &raw const how, size_of_val(&how)) };
+    if fd < 0 {
+        return Err(errno());
+    }
+    // SAFETY: a new descriptor that nothing else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+fn duplicate(fd: RawFd) -> Result<OwnedFd, Place> {
+    // SAFETY: no memory involved.
+    let fd = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
+    if fd < 0 {
+        return Err(Place::Unknown);
+    }
+    // SAFETY: a new descriptor that nothing else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Appends what a link says.
+fn read_link(dir: RawFd, path: &CStr, into: &mut Vec<u8>) -> Result<(), i32> {
+    let start = into.len();
+    into.resize(start + PATH_MAX, 0);
+    let place = into.get_mut(start..).unwrap_or_default();
+    // SAFETY: the kernel reads a NUL-terminated string, and writes into `place` at most.
+    let length = unsafe { libc::readlinkat(dir, path.as_ptr(), place.as_mut_ptr().cast(), place.len()) };
+    into.truncate(start + usize::try_from(length).unwrap_or(0));
+    if length < 0 { Err(errno()) } else { Ok(()) }
+}
+
+fn status(fd: RawFd) -> Option<libc::stat> {
+    let mut status = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the kernel writes one stat.
+    if unsafe { libc::fstat(fd, status.as_mut_ptr()) } < 0 {
+        return None;
+    }
+    // SAFETY: zeroed before, and written.
+    Some(unsafe { status.assume_init() })
+}
+
+fn is_same(a: RawFd, b: RawFd) -> bool {
+    match (status(a), status(b)) {
+        (Some(a), Some(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
+        _ => false,
+    }
+}
+
+fn is_in_proc(fd: RawFd) -> bool {
+    let mut status = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: the kernel writes one statfs.
+    if unsafe { libc::fstatfs(fd, status.as_mut_ptr()) } < 0 {
+        return false;
+    }
+    // SAFETY: zeroed before, and written.
+    unsafe { status.assume_init() }.f_type == libc::PROC_SUPER_MAGIC
+}
+
+fn is_read_only(fd: RawFd) -> bool {
+    let mut status = MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: writes one statvfs.
+    if unsafe { libc::fstatvfs(fd, status.as_mut_ptr()) } < 0 {
+        return false;
+    }
+    // SAFETY: zeroed before, and written.
+    unsafe { status.assume_init() }.f_flag & libc::ST_RDONLY != 0
+}

@@ -1,0 +1,86 @@
+//! What is remembered of each thread.
+
+use crate::arguments::Gathered;
+use std::collections::HashMap;
+
+/// One traced thread.
+#[derive(Debug, Default)]
+pub struct Tracee {
+    /// Its process; 0 as long as it is not known.
+    pub pid: i32,
+    /// The call that it is in, if its end is of interest.
+    pub pending: Option<Pending>,
+    /// What that was called with. Kept from call to call, for its memory.
+    pub gathered: Gathered,
+    /// New, stopped, and waiting for its parent to say which process it belongs to.
+    pub is_held: bool,
+    /// Whether its last SIGSYS was an ordinary signal, and its end by SIGSYS therefore no filter's doing.
+    pub got_sigsys: bool,
+}
+
+/// A call that has begun.
+#[derive(Debug, Clone, Copy)]
+pub struct Pending {
+    /// Its number.
+    pub call: u32,
+    /// Nanoseconds of CLOCK_MONOTONIC.
+    pub start_ns: u64,
+    /// Whether it is the one that starts the program; its failures are the launcher's business.
+    pub is_launch: bool,
+}
+
+/// All of them, by tid.
+#[derive(Debug, Default)]
+pub struct Tracees {
+    threads: HashMap<i32, Tracee>,
+    /// How many there ever were.
+    pub total: u32,
+}
+
+impl Tracees {
+    /// One that may be new.
+    pub fn entry(&mut self, tid: i32) -> &mut Tracee {
+        let total = &mut self.total;
+        self.threads.entry(tid).or_insert_with(|| {
+            *total = total.saturating_add(1);
+            Tracee::default()
+        })
+    }
+
+    /// One that is known.
+    pub fn get(&self, tid: i32) -> Option<&Tracee> {
+        self.threads.get(&tid)
+    }
+
+    /// One that is known.
+    pub fn get_mut(&mut self, tid: i32) -> Option<&mut Tracee> {
+        self.threads.get_mut(&tid)
+    }
+
+    /// One that is gone.
+    pub fn remove(&mut self, tid: i32) -> Option<Tracee> {
+        self.threads.remove(&tid)
+    }
+
+    /// A thread executed another program: all others of its process are gone or going, and it has the number of the process from now on.
+    pub fn executed(&mut self, former: i32, pid: i32) {
+        if former != pid
+            && let Some(tracee) = self.threads.remove(&former)
+        {
+            self.threads.insert(pid, tracee);
+        }
+        let tracee = self.entry(pid);
+        tracee.pid = pid;
+        tracee.gathered.forget();
+    }
+
+    /// Every process.
+    pub fn pids(&self) -> impl Iterator<Item = i32> {
+        self.threads.iter().map(|(tid, tracee)| if tracee.pid == 0 { *tid } else { tracee.pid })
+    }
+
+    /// How many threads there are.
+    pub fn len(&self) -> usize {
+        self.threads.len()
+    }
+}
