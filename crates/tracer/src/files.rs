@@ -121,6 +121,9 @@ impl Files {
                 self.text.get(range).filter(|path| !path.is_empty())
             }
         };
+        // A slash at the end makes a link be followed (path_resolution(7)), but not by calls that are about the name itself.
+        let is_about_name = file.follow == Follow::No && asked.operations.has(Operations::NAME);
+        let path = path.map(|path| if is_about_name { without_slashes(path) } else { path });
         let place = if let Some(path) = path {
             let (follow, resolve) = (asked.follow, asked.resolve);
             let request = Request { pid, tid, dir, path, follow, resolve, has_own_root: self.has_own_roots };
@@ -217,6 +220,11 @@ impl Files {
         self.names.clear();
         self.places.executable(pid, &mut self.names).then_some(self.names.as_slice())
     }
+}
+
+fn without_slashes(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|byte| *byte != b'/').map_or(1, |last| last + 1);
+    path.get(..end).unwrap_or(path)
 }
 
 /// What a call asks for, by its flags.

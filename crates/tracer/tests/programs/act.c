@@ -46,7 +46,6 @@ static int flags_of(const char *mode) {
   _exit(98);
 }
 
-static long keep(long fd) { return fd; }
 static long shut(long fd) { if (fd >= 0) { int e = errno; close(fd); errno = e; } return fd; }
 
 static void rest(void);
@@ -148,22 +147,22 @@ static void rest(void) {
       say("interrupted", read(p[0], &b, 1));
       a.sa_flags = SA_RESTART;
       sigaction(SIGALRM, &a, NULL);
-      pid_t writer = fork();
-      if (!writer) { while (kill(getppid(), SIGALRM) == 0 && read(0, &b, 0) < 0) {} usleep(20000); _exit(write(p[1], "x", 1) != 1); }
       handled = 0;
+      pid_t writer = fork();
+      if (!writer) { kill(getppid(), SIGALRM); usleep(20000); _exit(write(p[1], "x", 1) != 1); }
       long r = read(p[0], &b, 1);
       say("restarted", r == 1 && handled == SIGALRM ? 0 : (errno = EPROTO, -1));
       wait_for(writer);
     }
     else if (IS("stop")) {  // a child stops itself; its parent sees that, and its going on, as it would without a tracer
-      pid_t p = fork(); int s;
-      if (!p) { raise(SIGSTOP); _exit(5); }
+      pid_t p; int s, gate[2]; char b;
+      if (pipe(gate)) _exit(97);
+      if (!(p = fork())) { raise(SIGSTOP); _exit(read(gate[0], &b, 1) == 1 ? 5 : 6); }
       say("stopped", waitpid(p, &s, WUNTRACED) == p && WIFSTOPPED(s) && WSTOPSIG(s) == SIGSTOP ? 0 : (errno = EPROTO, -1));
-      char path[64], state[512] = ""; sprintf(path, "/proc/%d/stat", p);
       kill(p, SIGCONT);
       say("continued", waitpid(p, &s, WCONTINUED) == p && WIFCONTINUED(s) ? 0 : (errno = EPROTO, -1));
+      if (write(gate[1], "x", 1) != 1) _exit(97);
       say("exited", waitpid(p, &s, 0) == p && WIFEXITED(s) && WEXITSTATUS(s) == 5 ? 0 : (errno = EPROTO, -1));
-      (void)state;
     }
     else if (IS("race")) {  // one thread changes the path that the other opens
       char *good = word(), *bad = word(); int n = atoi(word()), got = 0;
@@ -189,7 +188,7 @@ static void rest(void) {
 }
 
 int main(int argc, char **argv) {
-  (void)argc; (void)keep;
+  (void)argc;
   next = argv + 1;
   rest();
   return 0;
