@@ -23,9 +23,9 @@ pub mod outcome;
 pub mod reply;
 pub mod request;
 pub mod step;
-pub mod trace;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 
 pub use codec::{DecodeError, decode, encode};
 pub use exec::{Exec, ExecFlags, strings};

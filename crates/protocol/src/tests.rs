@@ -2,8 +2,8 @@
 
 use crate::codec::{PACKET_MAX, TAG_INLINE, TAG_MEMFD, split};
 use crate::trace::{
-    Argument, Arguments, CallCount, CallResult, DisallowedCall, FatalViolation, Overflow, TraceSubject, TracedCall, TracedCalls, Violation,
-    append_event, split_batch,
+    Argument, Arguments, CallCount, CallResult, DisallowedCall, FatalViolation, Overflow, TraceSubject, TracedCall,
+    TracedCalls, Violation, append_event, split_batch,
 };
 use crate::*;
 use serde_bytes::{ByteBuf, Bytes};

@@ -64,7 +64,10 @@ impl fmt::Display for Error {
             Self::FindProc => f.write_str("cannot judge paths without /proc; give the supervisor a directory of it"),
             Self::OpenRoot { errno } => write!(f, "cannot open the root directory (errno {errno})"),
             Self::Seize { pid, errno: libc::EPERM } => {
-                write!(f, "cannot trace process {pid} (EPERM); CAP_SYS_PTRACE in its user namespace is needed, and no other tracer")
+                write!(
+                    f,
+                    "cannot trace process {pid} (EPERM); CAP_SYS_PTRACE in its user namespace is needed, and no other tracer"
+                )
             }
             Self::Seize { pid, errno } => write!(f, "cannot trace process {pid} (errno {errno})"),
             Self::Wait { errno } => write!(f, "cannot wait for traced processes (errno {errno})"),

@@ -139,11 +139,18 @@ impl Files {
             }
             self.places.descriptor(tid, dir, &mut self.names)
         };
-        let mut used =
-            Used { name: start..self.names.len(), operations: asked.operations, is_directory: false, is_resolved: true };
+        let mut used = Used {
+            name: start..self.names.len(),
+            operations: asked.operations,
+            is_directory: false,
+            is_resolved: true,
+        };
+        used.name = own_is_self(&mut self.names, start, pid);
         match place {
             Place::File { is_directory } => used.is_directory = is_directory,
-            Place::Absent if asked.creates => used.operations = used.operations.and(Operations::WRITE).and(Operations::NAME),
+            Place::Absent if asked.creates => {
+                used.operations = used.operations.and(Operations::WRITE).and(Operations::NAME)
+            }
             Place::Absent | Place::Unnamed | Place::Fails(_) => return Ok(None),
             Place::Unknown => {
                 self.names.truncate(start);
@@ -220,6 +227,32 @@ impl Files {
         self.names.clear();
         self.places.executable(pid, &mut self.names).then_some(self.names.as_slice())
     }
+}
+
+/// A process's own part of /proc is /proc/self in rules, complaints and what is learned: its number is another one each time.
+fn own_is_self(names: &mut Vec<u8>, start: usize, pid: i32) -> Range<usize> {
+    const PROC: &[u8] = b"/proc/";
+    let mut number = [0; 12];
+    let number = decimal(pid, &mut number);
+    let is_own = names
+        .get(start..)
+        .and_then(|name| name.strip_prefix(PROC))
+        .is_some_and(|rest| rest.strip_prefix(number).is_some_and(|rest| matches!(rest.first(), None | Some(b'/'))));
+    if is_own {
+        let begin = start + PROC.len();
+        names.splice(begin..begin + number.len(), *b"self");
+    }
+    start..names.len()
+}
+
+/// A number's digits, without an allocation.
+fn decimal(number: i32, place: &mut [u8; 12]) -> &[u8] {
+    use std::io::Write;
+    let mut rest = place.as_mut_slice();
+    let before = rest.len();
+    let _ = write!(rest, "{number}");
+    let length = before - rest.len();
+    place.get(..length).unwrap_or_default()
 }
 
 fn without_slashes(path: &[u8]) -> &[u8] {

@@ -95,7 +95,14 @@ mod tests {
     fn two_pages_of_which_one_is_there() -> *mut u8 {
         // SAFETY: a new mapping.
         let mapping = unsafe {
-            libc::mmap(ptr::null_mut(), 8192, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+            libc::mmap(
+                ptr::null_mut(),
+                8192,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
         };
         assert_ne!(mapping, libc::MAP_FAILED);
         // SAFETY: the second of the two pages.

@@ -187,7 +187,8 @@ impl Places {
         let mut links = 0;
         loop {
             let Some(begin) = rest.iter().position(|byte| *byte != b'/') else { return self.name(&here, into) };
-            let end = rest.iter().skip(begin).position(|byte| *byte == b'/').map_or(rest.len(), |length| begin + length);
+            let end =
+                rest.iter().skip(begin).position(|byte| *byte == b'/').map_or(rest.len(), |length| begin + length);
             let component = rest.get(begin..end).unwrap_or_default().to_vec();
             let behind = rest.split_off(end);
             let is_last = behind.iter().all(|byte| *byte == b'/');
@@ -330,16 +331,26 @@ impl Places {
 
     /// The path that the literal part of a rule leads to, if that is another one and no link on the way was made by `untrusted` (0:
     /// nobody) on a file system that can be written to.
+    ///
+    /// What /proc/self, or a magic link, is to the supervisor says nothing about a program.
     pub fn canonical(&self, path: &[u8], untrusted: u32) -> Option<Vec<u8>> {
         let pid = std::process::id() as i32;
         let mut parts: Vec<&[u8]> = Vec::new();
         let mut rest = path;
         loop {
-            let request =
-                Request { pid, tid: pid, dir: None, path: rest, follow: true, resolve: 0, has_own_root: false };
+            let request = Request {
+                pid,
+                tid: pid,
+                dir: None,
+                path: rest,
+                follow: true,
+                resolve: NO_MAGICLINKS,
+                has_own_root: false,
+            };
             let mut found = Vec::new();
             if matches!(self.resolve(request, &mut found), Place::File { .. } | Place::Absent) {
-                if !self.trusts_links(rest, untrusted) {
+                let is_ours = found.split(|byte| *byte == b'/').any(|component| component == self.own_pid);
+                if is_ours || !trusts_links(rest, untrusted) {
                     return None;
                 }
                 for part in parts.iter().rev() {
@@ -355,42 +366,42 @@ impl Places {
             rest = rest.get(..slash).filter(|rest| !rest.is_empty())?;
         }
     }
+}
 
-    /// Looks at every link on the way, those inside of links included.
-    fn trusts_links(&self, path: &[u8], untrusted: u32) -> bool {
-        if untrusted == 0 {
-            return true;
-        }
-        let mut here = Vec::from(*b"/");
-        let mut rest = path.to_vec();
-        for _ in 0..LINKS_MAX * 8 {
-            let Some(begin) = rest.iter().position(|byte| *byte != b'/') else { return true };
-            let end = rest.iter().skip(begin).position(|byte| *byte == b'/').map_or(rest.len(), |length| begin + length);
-            let behind = rest.split_off(end);
-            let before = here.len();
-            if here.last() != Some(&b'/') {
-                here.push(b'/');
-            }
-            here.extend_from_slice(rest.get(begin..).unwrap_or_default());
-            let Ok(name) = CString::new(here.clone()) else { return false };
-            let Ok(fd) = open(libc::AT_FDCWD, &name, libc::O_NOFOLLOW) else { return true };
-            let Some(status) = status(fd.as_raw_fd()) else { return false };
-            rest = behind;
-            if status.st_mode & libc::S_IFMT == libc::S_IFLNK {
-                if status.st_uid == untrusted && !is_read_only(fd.as_raw_fd()) {
-                    return false;
-                }
-                let mut target = Vec::new();
-                if read_link(fd.as_raw_fd(), c"", &mut target).is_err() {
-                    return false;
-                }
-                here.truncate(if target.first() == Some(&b'/') { 1 } else { before });
-                target.extend_from_slice(&rest);
-                rest = target;
-            }
-        }
-        false
+/// Looks at every link on the way, those inside of links included.
+fn trusts_links(path: &[u8], untrusted: u32) -> bool {
+    if untrusted == 0 {
+        return true;
     }
+    let mut here = Vec::from(*b"/");
+    let mut rest = path.to_vec();
+    for _ in 0..LINKS_MAX * 8 {
+        let Some(begin) = rest.iter().position(|byte| *byte != b'/') else { return true };
+        let end = rest.iter().skip(begin).position(|byte| *byte == b'/').map_or(rest.len(), |length| begin + length);
+        let behind = rest.split_off(end);
+        let before = here.len();
+        if here.last() != Some(&b'/') {
+            here.push(b'/');
+        }
+        here.extend_from_slice(rest.get(begin..).unwrap_or_default());
+        let Ok(name) = CString::new(here.clone()) else { return false };
+        let Ok(fd) = open(libc::AT_FDCWD, &name, libc::O_NOFOLLOW) else { return true };
+        let Some(status) = status(fd.as_raw_fd()) else { return false };
+        rest = behind;
+        if status.st_mode & libc::S_IFMT == libc::S_IFLNK {
+            if status.st_uid == untrusted && !is_read_only(fd.as_raw_fd()) {
+                return false;
+            }
+            let mut target = Vec::new();
+            if read_link(fd.as_raw_fd(), c"", &mut target).is_err() {
+                return false;
+            }
+            here.truncate(if target.first() == Some(&b'/') { 1 } else { before });
+            target.extend_from_slice(&rest);
+            rest = target;
+        }
+    }
+    false
 }
 
 fn c_string<'a>(place: &'a mut [u8], text: std::fmt::Arguments<'_>) -> &'a CStr {

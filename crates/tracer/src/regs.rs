@@ -89,7 +89,11 @@ mod arch {
         let mut value = T::default();
         let mut vector = libc::iovec { iov_base: (&raw mut value).cast(), iov_len: size_of::<T>() };
         // SAFETY: the kernel writes into the value at most what the vector says, and both are plain numbers.
-        if unsafe { libc::ptrace(libc::PTRACE_GETREGSET, tid, set, &raw mut vector) } < 0 { Err(Gone) } else { Ok(value) }
+        if unsafe { libc::ptrace(libc::PTRACE_GETREGSET, tid, set, &raw mut vector) } < 0 {
+            Err(Gone)
+        } else {
+            Ok(value)
+        }
     }
 
     fn set<T>(tid: i32, set: usize, mut value: T) -> Result<(), Gone> {
@@ -115,6 +119,10 @@ mod arch {
     pub fn last_call(tid: i32) -> Result<LastCall, Gone> {
         let Registers { x, .. } = get(tid, NT_PRSTATUS)?;
         let number: i32 = get(tid, NT_ARM_SYSTEM_CALL)?;
-        Ok(LastCall { number: number as u32, arguments: [x[0], x[1], x[2], x[3], x[4], x[5]], is_rolled_back: number >= 0 })
+        Ok(LastCall {
+            number: number as u32,
+            arguments: [x[0], x[1], x[2], x[3], x[4], x[5]],
+            is_rolled_back: number >= 0,
+        })
     }
 }

@@ -12,7 +12,7 @@
 //! - io_uring opens files without a system call for each.
 //! - Calls of another architecture, or of x32: numbers that mean something else.
 
-use crate::calls::{self, Operations, Signature};
+use crate::calls;
 use crate::memory;
 use hotcell_protocol::TraceConfig;
 use hotcell_protocol::trace::TracedCalls;
@@ -163,17 +163,6 @@ impl Scope {
         }
         if self.roots.has(call) { Guard::Roots } else { Guard::None }
     }
-}
-
-/// What a call does to the files that it names, for whoever shows a policy: (argument of the path, operations that do not depend on flags).
-pub fn file_arguments(signature: &Signature) -> impl Iterator<Item = (Option<u8>, Option<Operations>)> {
-    signature.files.iter().map(|file| {
-        let operations = match file.need {
-            calls::Need::These(operations) => Some(operations),
-            _ => None,
-        };
-        (file.path, operations)
-    })
 }
 
 #[cfg(test)]

@@ -271,7 +271,11 @@ impl<S: Sink> Supervisor<S> {
         self.end_call(tid, CallResult::None)?;
         let who = self.who(tid);
         let was_known = self.tracees.remove(tid).is_some();
-        if was_known && self.scope.reports_life() { self.outbox.push(&TraceEvent::Ended { who, status }) } else { Ok(()) }
+        if was_known && self.scope.reports_life() {
+            self.outbox.push(&TraceEvent::Ended { who, status })
+        } else {
+            Ok(())
+        }
     }
 
     fn signal(&mut self, tid: i32, signal: i32) -> Result<(), Error> {
@@ -412,7 +416,11 @@ impl<S: Sink> Supervisor<S> {
     fn call_ends(&mut self, tid: i32) -> Result<(), Error> {
         let Ok(info) = ptrace::call_info(tid) else { return Ok(()) };
         if let Some(result) = info.result() {
-            let result = if (-4095..0).contains(&result) { CallResult::Error(-result as u16) } else { CallResult::Value(result) };
+            let result = if (-4095..0).contains(&result) {
+                CallResult::Error(-result as u16)
+            } else {
+                CallResult::Value(result)
+            };
             self.end_call(tid, result)?;
         }
         let _gone = ptrace::resume(tid, Resume::Run, 0);

@@ -78,9 +78,4 @@ impl Tracees {
     pub fn pids(&self) -> impl Iterator<Item = i32> {
         self.threads.iter().map(|(tid, tracee)| if tracee.pid == 0 { *tid } else { tracee.pid })
     }
-
-    /// How many threads there are.
-    pub fn len(&self) -> usize {
-        self.threads.len()
-    }
 }

@@ -128,8 +128,7 @@ pub struct Signature {
     pub learn: &'static [u8],
 }
 
-static UNKNOWN: Signature =
-    Signature { name: "", arguments: &[Kind::Hex; 6], files: &[], is_move: false, learn: &[] };
+static UNKNOWN: Signature = Signature { name: "", arguments: &[Kind::Hex; 6], files: &[], is_move: false, learn: &[] };
 
 /// What is known about a call, by number.
 pub fn signature(number: u32) -> &'static Signature {
@@ -172,7 +171,8 @@ mod tests {
             assert!(number(signature.name).is_some(), "{}", signature.name);
             let is_argument = |index: u8| usize::from(index) < signature.arguments.len();
             for file in signature.files {
-                let path_is_path = file.path.is_none_or(|path| matches!(signature.arguments[usize::from(path)], Kind::Path));
+                let path_is_path =
+                    file.path.is_none_or(|path| matches!(signature.arguments[usize::from(path)], Kind::Path));
                 assert!(path_is_path, "{}", signature.name);
                 let dir_is_dir =
                     file.dir.is_none_or(|dir| matches!(signature.arguments[usize::from(dir)], Kind::Dir | Kind::Int));
@@ -199,12 +199,25 @@ mod tests {
     fn every_call_with_a_path_in_it_uses_files() {
         // Strings that are no paths of files: names in other name spaces.
         let no_files = [
-            "add_key", "delete_module", "fsconfig", "fsopen", "init_module", "memfd_create", "mq_open", "mq_unlink", "request_key",
-            "setdomainname", "sethostname",
+            "add_key",
+            "delete_module",
+            "fsconfig",
+            "fsopen",
+            "init_module",
+            "memfd_create",
+            "mq_open",
+            "mq_unlink",
+            "request_key",
+            "setdomainname",
+            "sethostname",
         ];
         for signature in table::TABLE {
             let has_path = signature.arguments.iter().any(|kind| matches!(kind, Kind::Path));
-            assert!(!has_path || !signature.files.is_empty() || no_files.contains(&signature.name), "{}", signature.name);
+            assert!(
+                !has_path || !signature.files.is_empty() || no_files.contains(&signature.name),
+                "{}",
+                signature.name
+            );
         }
     }
 }

@@ -19,12 +19,17 @@ fn arguments_and_results_are_decoded() {
     let scratch = Scratch::new();
     let file = scratch.file("file", "some content");
     let absent = scratch.path("absent");
-    let outcome = act(&full(), &["open", &file, "rw", "open", &absent, "r", "mkdir", &scratch.path("made"), "exit", "2"]);
+    let outcome =
+        act(&full(), &["open", &file, "rw", "open", &absent, "r", "mkdir", &scratch.path("made"), "exit", "2"]);
     let calls = outcome.calls();
     let opens = named(&calls, "openat");
     let [.., first, second] = opens[..] else { panic!("two opens") };
-    let expected =
-        [Argument::Name("AT_FDCWD"), Argument::Text(file.as_bytes(), false), Argument::Name("O_RDWR"), Argument::Octal(0)];
+    let expected = [
+        Argument::Name("AT_FDCWD"),
+        Argument::Text(file.as_bytes(), false),
+        Argument::Name("O_RDWR"),
+        Argument::Octal(0),
+    ];
     assert_eq!(first.arguments.as_slice(), expected);
     assert!(matches!(first.result, CallResult::Value(fd) if fd >= 3));
     assert_eq!(second.result, CallResult::Error(libc::ENOENT as u16));
@@ -56,7 +61,8 @@ fn a_summary_counts_every_call() {
 #[test]
 fn only_chosen_calls_are_reported() {
     let these = TracedCalls::These(vec![calls::number("openat").unwrap(), calls::number("close").unwrap()]);
-    let outcome = act(&TraceConfig { calls: these, ..TraceConfig::default() }, &["getppid", "10", "fork", "open", "/", "r"]);
+    let outcome =
+        act(&TraceConfig { calls: these, ..TraceConfig::default() }, &["getppid", "10", "fork", "open", "/", "r"]);
     let calls = outcome.calls();
     assert!(calls.iter().all(|call| matches!(calls::name(call.call), Some("openat" | "close"))));
     let last = calls.last().map(|call| calls::name(call.call));
@@ -117,11 +123,8 @@ fn what_was_learned_is_what_is_needed() {
     assert_eq!(landlock.write, [scratch.path("").trim_end_matches('/')]);
     // With exactly that, and death for anything else, it does the same again.
     std::fs::remove_file(&new).unwrap();
-    let config = TraceConfig {
-        files: Some(rules),
-        on_violation: hotcell_protocol::OnViolation::Kill,
-        ..TraceConfig::default()
-    };
+    let config =
+        TraceConfig { files: Some(rules), on_violation: hotcell_protocol::OnViolation::Kill, ..TraceConfig::default() };
     let again = act(&config, &words);
     assert_eq!((again.complaints(), again.output), (Vec::new(), outcome.output));
     assert!(serde_json::to_string(&learned.oci_seccomp()).unwrap().contains("\"defaultAction\":\"SCMP_ACT_ERRNO\""));

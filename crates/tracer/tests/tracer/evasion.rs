@@ -94,7 +94,8 @@ fn a_program_that_is_killed_at_any_moment_ends_the_supervision() {
 fn a_race_for_the_path_is_won_now_and_then() {
     let scratch = Scratch::new();
     let (good, bad) = (scratch.file("a/good", "harmless"), scratch.file("b/evil", "secret"));
-    let outcome = act(&policy(OnViolation::Deny, &[("read", &good), ("write", "/dev/null")]), &["race", &good, &bad, "2000"]);
+    let outcome =
+        act(&policy(OnViolation::Deny, &[("read", &good), ("write", "/dev/null")]), &["race", &good, &bad, "2000"]);
     eprintln!("{} ({} times denied)", outcome.output.trim(), outcome.summary.violations);
     assert!(outcome.output.starts_with("leaked "));
     assert_eq!(outcome.exit_code(), Some(0));

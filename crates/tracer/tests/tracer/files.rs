@@ -78,8 +78,10 @@ fn what_no_rule_allows_is_denied_and_reported() {
     assert!(outcome.violations().iter().all(|violation| violation.response == OnViolation::Deny));
     // and none of it took place
     assert_eq!(std::fs::read(scratch.path("file")).unwrap(), b"content");
-    let mut names: Vec<_> =
-        std::fs::read_dir(scratch.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = std::fs::read_dir(scratch.path(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     assert_eq!(names, ["dir", "empty", "file", "link", "program"]);
 }
@@ -145,7 +147,8 @@ fn a_file_gains_nothing_by_another_name() {
     let rules = [("write", scratch.path("**")), ("read", public), ("stat", scratch.path("**"))];
     let rules: Vec<_> = rules.iter().map(|(operation, rule)| (*operation, rule.as_str())).collect();
     let (to, dir, dir_to) = (scratch.path("public/x"), scratch.path("dir"), scratch.path("public/dir"));
-    let words = ["link", &file, &to, "rename", &file, &to, "rename", &dir, &dir_to, "rename", &file, &scratch.path("y")];
+    let words =
+        ["link", &file, &to, "rename", &file, &to, "rename", &dir, &dir_to, "rename", &file, &scratch.path("y")];
     let outcome = act(&policy(OnViolation::Deny, &rules), &words);
     assert_eq!(outcome.output, "link EACCES\nrename EACCES\nrename EACCES\nrename 0\n");
     assert_eq!(outcome.complaints(), [format!("read {file}"), format!("read {file}"), format!("read {dir}")]);
@@ -156,7 +159,8 @@ fn a_descriptor_for_reading_is_no_way_to_change_a_file() {
     let scratch = scratch();
     let file = scratch.path("file");
     let rules = [("read", file.as_str())];
-    let words = ["fchmod", &file, "futimens", &file, "openfd", &file, "w", "openfd", &file, "r", "opentask", &file, "w"];
+    let words =
+        ["fchmod", &file, "futimens", &file, "openfd", &file, "w", "openfd", &file, "r", "opentask", &file, "w"];
     let outcome = act(&policy(OnViolation::Deny, &rules), &words);
     assert_eq!(outcome.output, "fchmod EACCES\nfutimens EACCES\nopenfd EACCES\nopenfd 0\nopentask EACCES\n");
     assert!(outcome.complaints().iter().all(|complaint| *complaint == format!("write {file}")));

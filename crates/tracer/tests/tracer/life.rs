@@ -94,7 +94,7 @@ fn an_end_by_a_filter_is_told_with_the_call() {
         (libc::SECCOMP_RET_TRAP, &[false, true]),
     ] {
         let words = [program().to_str().unwrap(), "forbidden"];
-        let outcome = start(&config, &words, Extra { call: Some("sysinfo"), action }).finish();
+        let outcome = start(&config, &words, Extra { call: Some("sysinfo"), action, ..Extra::default() }).finish();
         assert_eq!(outcome.signal(), Some(libc::SIGSYS), "{action:x}");
         let disallowed = |event| if let TraceEvent::Disallowed(call) = event { Some(call) } else { None };
         let told: Vec<_> = outcome.events().into_iter().filter_map(disallowed).collect();
@@ -106,7 +106,7 @@ fn an_end_by_a_filter_is_told_with_the_call() {
     }
     // in a thread, while the others wait
     let words = [program().to_str().unwrap(), "thread", "forbidden"];
-    let extra = Extra { call: Some("sysinfo"), action: libc::SECCOMP_RET_KILL_PROCESS };
+    let extra = Extra { call: Some("sysinfo"), action: libc::SECCOMP_RET_KILL_PROCESS, ..Extra::default() };
     let outcome = start(&config, &words, extra).finish();
     assert_eq!(outcome.summary.disallowed.and_then(|call| calls::name(call.call)), Some("sysinfo"));
     // whoever sends himself the signal was not ended by a filter
@@ -128,4 +128,25 @@ fn who_cannot_be_traced_is_an_error() {
     assert_eq!(error.errno(), Some(libc::ESRCH));
     let learn = TraceConfig { learn: true, ..TraceConfig::default() };
     assert!(matches!(hotcell_tracer::Supervisor::new(&learn, None, Vec::new()), Err(hotcell_tracer::Error::FindProc)));
+}
+
+/// As it is in a container: the program is another user than its supervisor, with directories of its own that nobody else may enter.
+#[test]
+fn programs_of_another_user_are_followed() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let scratch = Scratch::new();
+    let (file, copy) = (scratch.file("private/file", ""), scratch.path("act"));
+    std::fs::copy(program(), &copy).unwrap();
+    let (uid, private) = (54321, scratch.path("private"));
+    for path in [&private, &file] {
+        chown(path, Some(uid), Some(uid)).unwrap();
+    }
+    std::fs::set_permissions(private, PermissionsExt::from_mode(0o700)).unwrap();
+    let words =
+        [&copy, "getppid", "1000", "fork", "open", &file, "r", "open", "/etc/shadow", "r", "stat", "/proc/self/exe"];
+    for (config, first) in [(policy(OnViolation::Deny, &[]), "EACCES"), (full(), "0")] {
+        let outcome = start(&config, &words, Extra { uid: Some(uid), ..Extra::default() }).finish();
+        assert_eq!(outcome.output.lines().next(), Some(format!("open {first}").as_str()));
+        assert_eq!(outcome.complaints()[..2], [format!("read {file}"), "read /etc/shadow".into()]);
+    }
 }

@@ -14,11 +14,7 @@ fn everything() -> TraceConfig {
 }
 
 fn same(argv: &[&str], at_least: usize) {
-    let plain = Command::new(argv[0])
-        .args(&argv[1..])
-        .env_clear()
-        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-        .output();
+    let plain = Command::new(argv[0]).args(&argv[1..]).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").output();
     let Ok(plain) = plain else {
         eprintln!("skipped: no {}", argv[0]);
         return;

@@ -47,7 +47,8 @@ fn denied(words: &[&str]) {
 
 #[test]
 fn links_are_followed() {
-    for name in ["relative", "directory/secret", "twice", "absolute", "sub/../relative", "./relative", "sub/..//twice"] {
+    for name in ["relative", "directory/secret", "twice", "absolute", "sub/../relative", "./relative", "sub/..//twice"]
+    {
         denied(&["open", &format!("%/open/{name}"), "r"]);
     }
 }
@@ -80,10 +81,17 @@ fn proc_self_is_the_program_and_not_the_supervisor() {
     denied(&["open", "/proc/self/root%/hidden/secret", "r"]);
     denied(&["open", "/proc/self/root/proc/self/root%/open/relative", "r"]);
     check(&["chdir", "%/open", "open", "/proc/self/cwd/file", "r"], "chdir 0\nopen 0\n", &[]);
-    check(&["open", "/proc/self/status", "r", "open", "/proc/self/exe", "r"], "open 0\nopen EACCES\n", &[format!(
-        "read {}",
-        crate::support::program().canonicalize().unwrap().display()
-    )]);
+    check(
+        &["open", "/proc/self/status", "r", "open", "/proc/self/exe", "r"],
+        "open 0\nopen EACCES\n",
+        &[format!("read {}", crate::support::program().canonicalize().unwrap().display())],
+    );
+    let outcome = act(
+        &policy(OnViolation::Deny, &[("read", "/proc/self/status")]),
+        &["open", "/proc/self/status", "r", "open", "/proc/self/maps", "r", "open", "/proc/1/status", "r"],
+    );
+    assert_eq!(outcome.output, "open 0\nopen EACCES\nopen EACCES\n");
+    assert_eq!(outcome.complaints(), ["read /proc/self/maps", "read /proc/1/status"]);
     // a pipe is no file of any rule's
     check(&["openpipe"], "openpipe 0\n", &[]);
 }

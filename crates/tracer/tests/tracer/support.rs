@@ -63,10 +63,12 @@ impl Outcome {
     }
 }
 
-/// What the filter does beside asking.
+/// What else there is about a run.
 #[derive(Clone, Copy, Default)]
 pub struct Extra {
-    /// For this call.
+    /// Who the program is; as a rule the same as its supervisor.
+    pub uid: Option<u32>,
+    /// What the filter does beside asking, for this call.
     pub call: Option<&'static str>,
     /// A `SECCOMP_RET_*`.
     pub action: u32,
@@ -96,7 +98,7 @@ pub fn start(config: &TraceConfig, argv: &[&str], extra: Extra) -> Running {
     if pid == 0 {
         drop(release);
         let _ = released.read(&mut [0]);
-        become_program(&filter, &writer, &pointers);
+        become_program(&filter, &writer, &pointers, extra.uid);
     }
     // SAFETY: as above.
     let supervisor = unsafe { libc::fork() };
@@ -108,7 +110,12 @@ pub fn start(config: &TraceConfig, argv: &[&str], extra: Extra) -> Running {
     Running { pid, supervisor, output, result }
 }
 
-fn become_program(filter: &[libc::sock_filter], output: &PipeWriter, argv: &[*const libc::c_char]) -> ! {
+fn become_program(
+    filter: &[libc::sock_filter],
+    output: &PipeWriter,
+    argv: &[*const libc::c_char],
+    uid: Option<u32>,
+) -> ! {
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     let null = c"/dev/null".as_ptr();
     // None of cargo's, which would have the loader look into its directories.
@@ -118,6 +125,11 @@ fn become_program(filter: &[libc::sock_filter], output: &PipeWriter, argv: &[*co
         libc::setsid();
         libc::dup2(libc::open(null, libc::O_RDWR), 0);
         libc::dup2(output.as_raw_fd(), 1);
+        if let Some(uid) = uid {
+            libc::setgroups(0, std::ptr::null());
+            libc::setresgid(uid, uid, uid);
+            libc::setresuid(uid, uid, uid);
+        }
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program);
         libc::execvpe(argv[0], argv.as_ptr(), environment.as_ptr());
