@@ -219,7 +219,7 @@ impl Files {
         }
         let is_allowed = is_resolved && policy.allows(&self.names, FileOperation::Execute);
         let operation = FileOperation::Execute;
-        (!is_allowed).then(|| Breach { name: 0..self.names.len(), operation, is_resolved })
+        (!is_allowed).then_some(Breach { name: 0..self.names.len(), operation, is_resolved })
     }
 
     /// For what is learned from an execve.
@@ -311,10 +311,11 @@ impl Asked {
             operations = operations.and(Operations::WRITE);
         }
         if has(libc::O_TMPFILE) {
-            operations = Operations::WRITE.and(Operations::READ).and(Operations::NAME);
+            operations = Operations::WRITE.and(Operations::NAME);
         }
         let creates = has(libc::O_CREAT);
-        let follow = !has(libc::O_NOFOLLOW) && !(creates && has(libc::O_EXCL));
+        let stays_at_link = has(libc::O_NOFOLLOW) || creates && has(libc::O_EXCL);
+        let follow = !stays_at_link;
         Self { operations, follow, creates, resolve }
     }
 }
@@ -334,7 +335,7 @@ mod tests {
             (libc::O_RDONLY | libc::O_TRUNC, read.and(write), true, false),
             (libc::O_RDONLY | libc::O_DIRECTORY, read, true, false),
             (libc::O_PATH | libc::O_RDWR | libc::O_CREAT, Operations::STAT, true, false),
-            (libc::O_TMPFILE | libc::O_WRONLY, read.and(write).and(Operations::NAME), true, false),
+            (libc::O_TMPFILE | libc::O_RDWR, write.and(Operations::NAME), true, false),
         ] {
             let asked = Asked::open(flags, 0);
             assert_eq!((asked.operations, asked.follow, asked.creates), (operations, follow, creates), "{flags:o}");

@@ -105,8 +105,9 @@ mod tests {
             )
         };
         assert_ne!(mapping, libc::MAP_FAILED);
-        // SAFETY: the second of the two pages.
-        unsafe { libc::munmap(mapping.cast::<u8>().add(4096).cast(), 4096) };
+        let second = mapping.cast::<u8>().wrapping_add(4096);
+        // SAFETY: the second of the two pages, which nobody uses.
+        unsafe { libc::munmap(second.cast(), 4096) };
         mapping.cast()
     }
 
@@ -120,8 +121,9 @@ mod tests {
         let mut bytes = Vec::new();
         assert_eq!(read_string(me, at(4000), 4096, &mut bytes), (0..96, StringEnd::Fault));
         assert_eq!(read_string(me, at(0), 300, &mut bytes), (96..396, StringEnd::Limit));
+        let last = page.wrapping_add(4095);
         // SAFETY: as above.
-        unsafe { page.add(4095).write(0) };
+        unsafe { last.write(0) };
         assert_eq!(read_string(me, at(3000), 4096, &mut bytes), (396..396 + 1095, StringEnd::Nul));
         assert_eq!(read_string(me, at(4095), 4096, &mut bytes), (1491..1491, StringEnd::Nul));
         assert_eq!(read_string(me, at(4096), 4096, &mut bytes), (1491..1491, StringEnd::Fault));

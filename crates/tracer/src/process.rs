@@ -3,6 +3,7 @@
 use crate::error::Error;
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Whether a thread is its process's first, so that its number is the process's. One call, and no /proc.
 pub fn is_leader(tid: i32) -> bool {
@@ -26,14 +27,24 @@ pub fn now_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// Has SIGALRM interrupt wait4(2) at each tick. Without `SA_RESTART` there is a moment between looking at the clock and waiting in which a tick is
-/// missed; the next one makes up for it.
+/// Whether there was a tick since the last look.
+static TICKED: AtomicBool = AtomicBool::new(false);
+
+/// See [`start_ticking`].
+pub fn has_ticked() -> bool {
+    TICKED.load(Relaxed) && TICKED.swap(false, Relaxed)
+}
+
+/// Has SIGALRM interrupt wait4(2) at each tick, and [`has_ticked`] say so. Between looking and waiting is a moment in which a tick is missed; the
+/// next one makes up for it.
 ///
 /// SIGCHLD is left at its default with `SA_NOCLDSTOP`: it would be sent at each stop of a tracee, for nothing, as wait4(2) is waited in anyway.
 pub fn start_ticking(microseconds: u32) -> Result<(), Error> {
-    extern "C" fn nothing(_signal: i32) {}
+    extern "C" fn tick(_signal: i32) {
+        TICKED.store(true, Relaxed);
+    }
     let failed = || Error::SetTimer { errno: std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO) };
-    set_action(libc::SIGALRM, nothing as *const () as usize, 0).ok_or_else(failed)?;
+    set_action(libc::SIGALRM, tick as *const () as usize, 0).ok_or_else(failed)?;
     set_action(libc::SIGCHLD, libc::SIG_DFL, libc::SA_NOCLDSTOP).ok_or_else(failed)?;
     let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: writes the whole set.
@@ -56,7 +67,7 @@ fn set_action(signal: i32, handler: usize, flags: i32) -> Option<()> {
     let action = unsafe { action.assume_init_mut() };
     action.sa_sigaction = handler;
     action.sa_flags = flags;
-    // SAFETY: reads the action; the handler does nothing, and has the signature that it should have.
+    // SAFETY: reads the action; the handler touches an atomic only, and has the signature that it should have.
     (unsafe { libc::sigaction(signal, action, ptr::null_mut()) } == 0).then_some(())
 }
 

@@ -120,11 +120,12 @@ impl<S: Sink> Supervisor<S> {
         loop {
             match wait::wait_any().map_err(|error| Error::Wait { errno: hotcell_linux::errno(&error) })? {
                 Waited::Event(event) => self.handle(event)?,
-                Waited::Interrupted => {
-                    self.follower.tick();
-                    self.outbox.flush()?;
-                }
+                Waited::Interrupted => {}
                 Waited::NobodyLeft => break,
+            }
+            if process::has_ticked() {
+                self.follower.tick();
+                self.outbox.flush()?;
             }
         }
         process::stop_ticking();

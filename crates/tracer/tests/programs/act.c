@@ -182,6 +182,7 @@ static void rest(void) {
     else if (IS("hang")) for (;;) pause();
     else if (IS("cpus")) { cpu_set_t s; sched_getaffinity(0, sizeof s, &s); say(CPU_COUNT(&s) == sysconf(_SC_NPROCESSORS_CONF) ? "all" : "bound", 0); }
     else if (IS("getppid")) { long n = atol(word()); for (long i = 0; i < n; i++) syscall(SYS_getppid); }
+    else if (IS("stats")) { long n = atol(word()); char *p = word(); struct stat st; for (long i = 0; i < n; i++) syscall(SYS_stat, p, &st); }
     else if (IS("exit")) exit(atoi(word()));
     else { fprintf(stderr, "%s?\n", w); _exit(96); }
   }

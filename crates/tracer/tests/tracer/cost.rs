@@ -52,3 +52,39 @@ fn of_watching_files_and_of_tracing_everything() {
     eprintln!("1,000,000 untraced calls: {:.3} times as long", watched.as_secs_f64() / plain.as_secs_f64());
     eprintln!("100,000 traced calls: {:.2} times as fast as strace", strace.as_secs_f64() / traced.as_secs_f64());
 }
+
+/// How much a call takes that is judged, by how its path is resolved. Not less than a stop.
+#[test]
+#[ignore = "measures; for a quiet machine"]
+fn of_a_judged_path() {
+    const COUNT: u32 = 20_000;
+    let config = policy(OnViolation::Deny, &[("stat", "/**")]);
+    for path in ["/usr/lib/os-release", "/usr/lib/x/absent", "/proc/self/status", "/"] {
+        let program = program().to_str().unwrap();
+        let one = |count: u32| {
+            let count = count.to_string();
+            let words = [program, "stats", &count, path];
+            timed(|| assert_eq!(start(&config, &words, Extra::default()).finish().exit_code(), Some(0)))
+        };
+        let times = (0..ROUNDS).map(|_| one(COUNT).saturating_sub(one(0))).collect();
+        eprintln!("{path}: {:.1} µs a call", median(times).as_secs_f64() * 1e6 / f64::from(COUNT));
+    }
+}
+
+/// Where the receiver takes its time, the program waits for it, and nothing is lost.
+#[test]
+fn of_a_slow_receiver_is_the_programs_time() {
+    let full = TraceConfig { calls: TracedCalls::All, ..TraceConfig::default() };
+    let words = [program().to_str().unwrap(), "getppid", "3000"];
+    let outcome = start(&full, &words, Extra { is_slow: true, ..Extra::default() }).finish();
+    assert_eq!(outcome.summary.lost, 0);
+    assert!(outcome.calls().len() > 3000);
+    let dropping = TraceConfig { overflow: hotcell_protocol::trace::Overflow::Drop, ..full };
+    let outcome = start(&dropping, &words, Extra { is_slow: true, ..Extra::default() }).finish();
+    assert!(outcome.summary.lost > 0);
+    let lost = |event| if let hotcell_protocol::TraceEvent::Lost(count) = event { count } else { 0 };
+    let told: u64 = outcome.events().into_iter().map(lost).sum();
+    assert_eq!(told, outcome.summary.lost);
+    let (count, lost) = (outcome.summary.calls.iter().map(|call| call.count).sum::<u64>(), outcome.summary.lost);
+    assert!(count <= outcome.calls().len() as u64 + lost, "counted all the same");
+}

@@ -3,7 +3,7 @@
 use hotcell_protocol::trace::{TraceSummary, TracedCall, Violation, split_batch};
 use hotcell_protocol::{FileRules, OnViolation, TraceConfig, TraceEvent};
 use hotcell_tracer::learn::Learned;
-use hotcell_tracer::{Supervisor, calls, traced_calls};
+use hotcell_tracer::{Sink, Supervisor, calls, traced_calls};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
@@ -72,6 +72,23 @@ pub struct Extra {
     pub call: Option<&'static str>,
     /// A `SECCOMP_RET_*`.
     pub action: u32,
+    /// Whether the receiver of events only takes them when it is waited for.
+    pub is_slow: bool,
+}
+
+/// Keeps all that it gets; the slow one takes nothing from who does not wait.
+struct Keep {
+    events: Vec<u8>,
+    is_slow: bool,
+}
+
+impl Sink for Keep {
+    fn send(&mut self, batch: &[u8], may_wait: bool) -> std::io::Result<bool> {
+        if self.is_slow && !may_wait {
+            return Ok(false);
+        }
+        self.events.send(batch, may_wait)
+    }
 }
 
 /// Runs a program to its end.
@@ -104,12 +121,13 @@ pub fn start(config: &TraceConfig, argv: &[&str], extra: Extra) -> Running {
     let supervisor = unsafe { libc::fork() };
     if supervisor == 0 {
         drop((released, writer, output, result));
-        supervise(config, pid, release, result_writer);
+        supervise(config, pid, release, result_writer, extra.is_slow);
     }
     drop((released, release, writer, result_writer));
     Running { pid, supervisor, output, result }
 }
 
+#[expect(clippy::multiple_unsafe_ops_per_block, reason = "one argument for a dozen system calls")]
 fn become_program(
     filter: &[libc::sock_filter],
     output: &PipeWriter,
@@ -137,7 +155,7 @@ fn become_program(
     }
 }
 
-fn supervise(config: &TraceConfig, pid: i32, mut release: PipeWriter, mut result: PipeWriter) -> ! {
+fn supervise(config: &TraceConfig, pid: i32, mut release: PipeWriter, mut result: PipeWriter, is_slow: bool) -> ! {
     // What other tests have open at this moment is not to be kept open by us.
     let mut keep = [release.as_raw_fd(), result.as_raw_fd()];
     keep.sort_unstable();
@@ -148,7 +166,7 @@ fn supervise(config: &TraceConfig, pid: i32, mut release: PipeWriter, mut result
     }
     let supervised = || -> Result<_, hotcell_tracer::Error> {
         let proc = File::open("/proc").ok().map(OwnedFd::from);
-        let mut supervisor = Supervisor::new(config, proc, Vec::new())?;
+        let mut supervisor = Supervisor::new(config, proc, Keep { events: Vec::new(), is_slow })?;
         supervisor.seize(pid)?;
         release.write_all(b"x").unwrap();
         drop(release);
@@ -156,7 +174,7 @@ fn supervise(config: &TraceConfig, pid: i32, mut release: PipeWriter, mut result
     };
     let code = match supervised() {
         Ok(report) => {
-            let bytes = postcard::to_allocvec(&(report.sink, report.summary, report.learned)).unwrap();
+            let bytes = postcard::to_allocvec(&(report.sink.events, report.summary, report.learned)).unwrap();
             i32::from(result.write_all(&bytes).is_err())
         }
         Err(error) => {
