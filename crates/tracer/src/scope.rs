@@ -37,7 +37,7 @@ pub fn traced_calls(config: &TraceConfig) -> Vec<u32> {
         numbers.extend(ROOTS.iter().chain(&["io_uring_setup"]).filter_map(|name| calls::number(name)));
     }
     if !numbers.is_empty() {
-        numbers.extend(["clone", "clone3", "seccomp"].iter().filter_map(|name| calls::number(name)));
+        numbers.extend(PLACEMENT.iter().chain(&["seccomp"]).filter_map(|name| calls::number(name)));
     }
     numbers.sort_unstable();
     numbers.dedup();
@@ -46,7 +46,7 @@ pub fn traced_calls(config: &TraceConfig) -> Vec<u32> {
 
 /// After these a process may have another root.
 const ROOTS: [&str; 4] = ["chroot", "pivot_root", "setns", "unshare"];
-/// What makes threads and processes, which inherit an affinity, and what looks at it.
+/// What makes threads and processes, which inherit an affinity, and what looks at it (see [`crate::affinity`]); `CLONE_UNTRACED` is among them.
 const PLACEMENT: [&str; 6] = ["clone", "clone3", "fork", "vfork", "sched_getaffinity", "sched_setaffinity"];
 
 /// A set of call numbers.

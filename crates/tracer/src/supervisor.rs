@@ -7,7 +7,7 @@
 //! it goes on with `PTRACE_SYSCALL` and stops at that, too; else with `PTRACE_CONT`. All other calls run at full speed.
 
 use crate::affinity::Follower;
-use crate::calls::{self, Signature};
+use crate::calls::{self, Signature, Signatures};
 use crate::error::Error;
 use crate::event::{Outbox, Sink};
 use crate::files::{Breach, Files};
@@ -21,7 +21,7 @@ use crate::scope::{Guard, Scope};
 use crate::tracee::{Pending, Tracees};
 use crate::wait::{self, Change, Event, Waited};
 use hotcell_protocol::trace::{
-    CallCount, CallResult, DisallowedCall, FatalViolation, TraceSubject, TracedCall, TracedCalls, Violation,
+    CallCount, CallResult, DisallowedCall, FatalViolation, TraceSubject, TracedCall, Violation,
 };
 use hotcell_protocol::{OnViolation, TraceConfig, TraceEvent, TraceSummary};
 use std::os::fd::OwnedFd;
@@ -48,6 +48,7 @@ pub struct Supervisor<S> {
     /// Whether the run is being ended.
     is_killing: bool,
     started_ns: u64,
+    signatures: Signatures,
     /// For the names of constants.
     names: String,
 }
@@ -87,12 +88,13 @@ impl<S: Sink> Supervisor<S> {
             learned: config.learn.then(Learned::default),
             tracees: Tracees::default(),
             outbox: Outbox::new(sink, config.overflow),
-            follower: Follower::new(config.calls == TracedCalls::All),
+            follower: Follower::new(),
             counts: Vec::new(),
             summary: TraceSummary::default(),
             launching: None,
             is_killing: false,
             started_ns: 0,
+            signatures: Signatures::default(),
             names: String::new(),
         })
     }
@@ -303,13 +305,13 @@ impl<S: Sink> Supervisor<S> {
         let Ok(info) = ptrace::call_info(tid) else { return Ok(()) };
         self.follower.stopped(tid);
         let (call, values) = (info.number() as u32, info.arguments());
-        let signature = calls::signature(call);
+        let signature = self.signatures.get(call);
         let is_launch = self.launching == Some(tid);
         let is_reported = self.scope.reports(call);
         if is_reported {
             let tracee = self.tracees.entry(tid);
             tracee.gathered.begin(tid, signature, values);
-            tracee.pending = Some(Pending { call, start_ns: process::now_ns(), is_launch });
+            tracee.pending = Some(Pending { call, signature, start_ns: process::now_ns(), is_launch });
         }
         let how = if is_reported { Resume::ToCallEnd } else { Resume::Run };
         if info.arch != regs::ARCH || call >= calls::MAX {
@@ -431,7 +433,7 @@ impl<S: Sink> Supervisor<S> {
     /// Counts and reports the call that a thread was in.
     fn end_call(&mut self, tid: i32, result: CallResult) -> Result<(), Error> {
         let Some(tracee) = self.tracees.get_mut(tid) else { return Ok(()) };
-        let Some(Pending { call, start_ns, is_launch }) = tracee.pending.take() else { return Ok(()) };
+        let Some(Pending { call, signature, start_ns, is_launch }) = tracee.pending.take() else { return Ok(()) };
         if is_launch && result != CallResult::Value(0) {
             return Ok(());
         }
@@ -448,7 +450,6 @@ impl<S: Sink> Supervisor<S> {
                 count.time_ns += duration_ns;
             }
         }
-        let signature = calls::signature(call);
         if let CallResult::Value(value) = result {
             tracee.gathered.end(tid, signature, value);
         }

@@ -1,7 +1,9 @@
 //! What is remembered of each thread.
 
 use crate::arguments::Gathered;
+use crate::calls::Signature;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// One traced thread.
 #[derive(Debug, Default)]
@@ -23,16 +25,40 @@ pub struct Tracee {
 pub struct Pending {
     /// Its number.
     pub call: u32,
+    /// What is known about it.
+    pub signature: &'static Signature,
     /// Nanoseconds of CLOCK_MONOTONIC.
     pub start_ns: u64,
     /// Whether it is the one that starts the program; its failures are the launcher's business.
     pub is_launch: bool,
 }
 
+/// Tids are the kernel's to choose, and few: no program gains by choosing its own so that they collide, and each stop looks several up.
+#[derive(Debug, Default)]
+struct TidHasher(u64);
+
+impl Hasher for TidHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(self.0 << 8 | u64::from(*byte));
+        }
+    }
+    fn write_i32(&mut self, tid: i32) {
+        self.write_u64(tid as u64);
+    }
+    fn write_u64(&mut self, value: u64) {
+        // Fibonacci hashing: the table looks at the upper and the lower bits.
+        self.0 = value.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// All of them, by tid.
 #[derive(Debug, Default)]
 pub struct Tracees {
-    threads: HashMap<i32, Tracee>,
+    threads: HashMap<i32, Tracee, BuildHasherDefault<TidHasher>>,
     /// How many there ever were.
     pub total: u32,
 }

@@ -137,6 +137,26 @@ pub fn signature(number: u32) -> &'static Signature {
     found.ok().and_then(|index| table::TABLE.get(index)).unwrap_or(&UNKNOWN)
 }
 
+/// [`signature`], remembered: names are compared once a call, not each time.
+#[derive(Debug, Default)]
+pub struct Signatures(Vec<Option<&'static Signature>>);
+
+impl Signatures {
+    /// What is known about a call, by number.
+    pub fn get(&mut self, number: u32) -> &'static Signature {
+        if number >= MAX {
+            return &UNKNOWN;
+        }
+        if self.0.len() <= number as usize {
+            self.0.resize(number as usize + 1, None);
+        }
+        match self.0.get_mut(number as usize) {
+            Some(known) => known.get_or_insert_with(|| signature(number)),
+            None => &UNKNOWN,
+        }
+    }
+}
+
 /// A call's name, by number.
 pub fn name(number: u32) -> Option<&'static str> {
     Sysno::new(number as usize).map(|sysno| sysno.name())
