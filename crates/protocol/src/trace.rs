@@ -132,7 +132,7 @@ pub enum TraceEvent<'a> {
     Started {
         /// The new one; `pid` and `tid` are the same for a process.
         who: TraceSubject,
-        /// The thread that made it.
+        /// The thread that made it; 0 if that was killed before it could be told.
         parent: u32,
     },
     /// A process or thread ended.

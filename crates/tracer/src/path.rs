@@ -220,9 +220,12 @@ impl Places {
                 Err(libc::EACCES) => return Place::Unknown,
                 Err(errno) => return Place::Fails(errno),
             };
-            let is_link = status(next.as_raw_fd()).is_some_and(|status| status.st_mode & libc::S_IFMT == libc::S_IFLNK);
+            let is_a = |kind| status(next.as_raw_fd()).is_some_and(|status| status.st_mode & libc::S_IFMT == kind);
             // A slash behind it makes even a call that does not follow links follow (path_resolution(7)).
-            if !is_link || is_last && !request.follow && behind.is_empty() {
+            if !is_a(libc::S_IFLNK) || is_last && !request.follow && behind.is_empty() {
+                if !behind.is_empty() && !is_a(libc::S_IFDIR) {
+                    return Place::Fails(libc::ENOTDIR);
+                }
                 here = next;
                 rest = behind;
                 continue;
@@ -492,4 +495,120 @@ fn is_read_only(fd: RawFd) -> bool {
     }
     // SAFETY: zeroed before, and written.
     unsafe { status.assume_init() }.f_flag & libc::ST_RDONLY != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0 as usize % limit
+        }
+
+        fn path(&mut self, root: &str) -> String {
+            const NAMES: [&str; 14] = ["a", "b", "c", "f", "k", "l", "m", "n", "..", "..", ".", "", "absent", "a"];
+            let start = ["", "", root, "/"][self.below(4)];
+            let mut path = start.trim_end_matches('/').to_owned();
+            for index in 0..=self.below(6) {
+                if index > 0 || !start.is_empty() {
+                    path.push('/');
+                }
+                path.push_str(NAMES[self.below(NAMES.len())]);
+            }
+            path + ["", "", "/"][self.below(3)]
+        }
+    }
+
+    /// What the kernel makes of a path: the name of what it opens, or its errno.
+    fn by_opening(places: &Places, dir: &OwnedFd, path: &CStr, follow: bool) -> (Place, Vec<u8>) {
+        let mut name = Vec::new();
+        match open(dir.as_raw_fd(), path, if follow { 0 } else { libc::O_NOFOLLOW }) {
+            Ok(fd) => (places.name(&fd, &mut name), name),
+            Err(errno) => (Place::Fails(errno), name),
+        }
+    }
+
+    /// Paths of all sorts in trees of directories and links of all sorts: each leads where the kernel says.
+    #[test]
+    fn step_by_step_leads_where_the_kernel_does() {
+        let places = Places::new(fs::File::open("/proc").unwrap().into()).unwrap();
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let (mut reached, mut failed, mut absent) = (0, 0, 0);
+        for round in 0..40 {
+            let root = std::env::temp_dir().join(format!("hotcell-path-{}-{round}", std::process::id()));
+            fs::create_dir(&root).unwrap();
+            let root = root.canonicalize().unwrap();
+            let text = root.to_str().unwrap();
+            for directory in ["a", "b", "a/b", "a/b/c", "b/c"] {
+                let _ = fs::create_dir_all(root.join(directory));
+            }
+            for directory in ["", "a", "a/b", "a/b/c", "b", "b/c"] {
+                let _ = fs::write(root.join(directory).join("f"), "");
+                for link in ["k", "l", "m", "n"] {
+                    let target = random.path(text);
+                    if !target.is_empty() {
+                        symlink(target, root.join(directory).join(link)).unwrap();
+                    }
+                }
+            }
+            let start = root.join(["a", "a/b", "b", ""][random.below(4)]);
+            let dir: OwnedFd = fs::File::open(start).unwrap().into();
+            for _ in 0..500 {
+                let path = random.path(text);
+                if path.is_empty() {
+                    continue;
+                }
+                let follow = random.below(2) == 0;
+                let c_path = CString::new(path.clone()).unwrap();
+                let expected = by_opening(&places, &dir, &c_path, follow);
+                let pid = std::process::id() as i32;
+                let request = Request {
+                    pid,
+                    tid: pid,
+                    dir: Some(dir.as_raw_fd()),
+                    path: path.as_bytes(),
+                    follow,
+                    resolve: 0,
+                    has_own_root: false,
+                };
+                let from = if path.starts_with('/') { &places.root } else { &dir };
+                let start = duplicate(from.as_raw_fd()).unwrap();
+                let mut name = Vec::new();
+                let found = places.step_by_step(&request, start, &places.root, &mut name);
+                match found {
+                    Place::Absent => {
+                        absent += 1;
+                        assert_eq!(expected.0, Place::Fails(libc::ENOENT), "{path}");
+                        // where it would be made, its name is its own
+                        assert!(fs::symlink_metadata(std::str::from_utf8(&name).unwrap()).is_err(), "{path}");
+                    }
+                    // Both cannot go on; where there are several reasons, either may come first.
+                    Place::Fails(_) => {
+                        failed += 1;
+                        assert!(matches!(expected.0, Place::Fails(_)), "{path}: {found:?} {expected:?}");
+                    }
+                    _ => {
+                        reached += 1;
+                        assert_eq!((found, &name), (expected.0, &expected.1), "{path} in {text}");
+                    }
+                }
+                // and so does the whole, whichever way it goes
+                let mut whole = Vec::new();
+                let found = places.resolve(request, &mut whole);
+                if matches!(expected.0, Place::File { .. }) {
+                    assert_eq!((found, whole), expected, "{path} in {text}");
+                }
+            }
+            fs::remove_dir_all(&root).unwrap();
+        }
+        assert!(reached > 1000 && failed > 1000 && absent > 500, "{reached} {failed} {absent}");
+    }
 }

@@ -104,7 +104,9 @@ impl<S: Sink> Supervisor<S> {
     /// Its own first execve is not judged: whoever started it chose the program.
     pub fn seize(&mut self, pid: i32) -> Result<(), Error> {
         ptrace::seize(pid).map_err(|error| Error::Seize { pid, errno: hotcell_linux::errno(&error) })?;
-        self.tracees.entry(pid).pid = pid;
+        let tracee = self.tracees.entry(pid);
+        tracee.pid = pid;
+        tracee.is_announced = true;
         self.launching = Some(pid);
         if let Some(files) = &mut self.files {
             files.look_at_root(pid);
@@ -127,6 +129,7 @@ impl<S: Sink> Supervisor<S> {
             }
             if process::has_ticked() {
                 self.follower.tick();
+                self.let_go_of_overdue()?;
                 self.outbox.flush()?;
             }
         }
@@ -177,34 +180,52 @@ impl<S: Sink> Supervisor<S> {
 
     /// A new one, or one that SIGCONT lets go on.
     fn stopped(&mut self, tid: i32) -> Result<(), Error> {
-        let tracee = self.tracees.entry(tid);
-        if tracee.pid == 0 {
-            if process::is_leader(tid) {
-                tracee.pid = tid;
-            } else {
-                // Its process is known when the event of the thread that made it is, which may come later than this.
-                tracee.is_held = true;
-                return Ok(());
-            }
+        let tracee = self.tracees.first_stop(tid);
+        if tracee.is_announced {
+            self.go_on(tid, 0);
+            return Ok(());
         }
-        self.go_on(tid, 0);
+        tracee.is_held = true;
+        if process::is_leader(tid) {
+            tracee.pid = tid;
+        }
         Ok(())
     }
 
     fn born(&mut self, parent: i32) -> Result<(), Error> {
         let Ok(child) = ptrace::event_message(parent) else { return Ok(()) };
         let child = child as i32;
-        let parent_pid = self.tracees.get(parent).map_or(parent, |tracee| tracee.pid);
-        let tracee = self.tracees.entry(child);
-        tracee.pid = if process::is_leader(child) { child } else { parent_pid };
-        if std::mem::take(&mut tracee.is_held) {
-            self.go_on(child, 0);
+        if !self.tracees.is_gone_already(child) {
+            let parent_pid = self.tracees.get(parent).map_or(parent, |tracee| tracee.pid);
+            self.announce(child, parent_pid, parent)?;
         }
+        self.go_on(parent, 0);
+        Ok(())
+    }
+
+    /// Tells of a new thread or process, once, and lets it go on if it waits for that.
+    fn announce(&mut self, child: i32, parent_pid: i32, parent: i32) -> Result<(), Error> {
+        let tracee = self.tracees.entry(child);
+        if std::mem::replace(&mut tracee.is_announced, true) {
+            return Ok(());
+        }
+        tracee.pid = if process::is_leader(child) { child } else { parent_pid };
+        let was_held = std::mem::take(&mut tracee.is_held);
         if self.scope.reports_life() {
             let event = TraceEvent::Started { who: self.who(child), parent: parent as u32 };
             self.outbox.push(&event)?;
         }
-        self.go_on(parent, 0);
+        if was_held {
+            self.go_on(child, 0);
+        }
+        Ok(())
+    }
+
+    /// A thread that is killed before it tells of its child never does. Then a tick has to do; threads of a process that is killed end with it.
+    fn let_go_of_overdue(&mut self) -> Result<(), Error> {
+        for pid in self.tracees.overdue() {
+            self.announce(pid, pid, 0)?;
+        }
         Ok(())
     }
 

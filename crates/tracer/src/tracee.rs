@@ -2,7 +2,7 @@
 
 use crate::arguments::Gathered;
 use crate::calls::Signature;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// One traced thread.
@@ -14,8 +14,12 @@ pub struct Tracee {
     pub pending: Option<Pending>,
     /// What that was called with. Kept from call to call, for its memory.
     pub gathered: Gathered,
-    /// New, stopped, and waiting for its parent to say which process it belongs to.
+    /// Whether the thread that made it has told us so. Its own first stop may come earlier; it is held there, lest it does something before it began.
+    pub is_announced: bool,
+    /// New, stopped, and waiting for that.
     pub is_held: bool,
+    /// For so many ticks.
+    held_ticks: u8,
     /// Whether its last SIGSYS was an ordinary signal, and its end by SIGSYS therefore no filter's doing.
     pub got_sigsys: bool,
 }
@@ -61,6 +65,8 @@ pub struct Tracees {
     threads: HashMap<i32, Tracee, BuildHasherDefault<TidHasher>>,
     /// How many there ever were.
     pub total: u32,
+    /// Those that ended before they were announced.
+    ended_early: HashSet<i32>,
 }
 
 impl Tracees {
@@ -85,7 +91,34 @@ impl Tracees {
 
     /// One that is gone.
     pub fn remove(&mut self, tid: i32) -> Option<Tracee> {
-        self.threads.remove(&tid)
+        let tracee = self.threads.remove(&tid)?;
+        if !tracee.is_announced {
+            self.ended_early.insert(tid);
+        }
+        Some(tracee)
+    }
+
+    /// Whether one that is announced only now is gone already.
+    pub fn is_gone_already(&mut self, tid: i32) -> bool {
+        self.ended_early.remove(&tid)
+    }
+
+    /// One that made its first stop; others that had its number are forgotten.
+    pub fn first_stop(&mut self, tid: i32) -> &mut Tracee {
+        self.ended_early.remove(&tid);
+        self.entry(tid)
+    }
+
+    /// Processes that have waited to be announced for a whole tick.
+    pub fn overdue(&mut self) -> Vec<i32> {
+        let mut overdue = Vec::new();
+        for (tid, tracee) in self.threads.iter_mut().filter(|(tid, tracee)| tracee.is_held && tracee.pid == **tid) {
+            tracee.held_ticks += 1;
+            if tracee.held_ticks > 1 {
+                overdue.push(*tid);
+            }
+        }
+        overdue
     }
 
     /// A thread executed another program: all others of its process are gone or going, and it has the number of the process from now on.

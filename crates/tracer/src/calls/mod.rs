@@ -1,6 +1,6 @@
 //! What the supervisor knows about system calls: what their arguments are, which of them are paths, and what is done there.
 //!
-//! Pure data, in one table ([`table`]), by name: numbers differ between architectures, and a name that one does not have is never asked for.
+//! Pure data, in one table (`table.rs`), by name: numbers differ between architectures, and a name that one does not have is never asked for.
 //! Calls that the table lacks have six arguments of which nothing is known, and use no files.
 
 pub mod flags;

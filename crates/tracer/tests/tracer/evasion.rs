@@ -88,6 +88,21 @@ fn a_program_that_is_killed_at_any_moment_ends_the_supervision() {
     }
 }
 
+#[test]
+fn whose_parent_is_killed_before_it_could_tell_goes_on() {
+    let config = policy(OnViolation::Deny, &[]);
+    for _ in 0..20 {
+        let words = [program().to_str().unwrap(), "stat", "/", "many", "60", "stat", "/"];
+        let mut running = start(&config, &words, Extra::default());
+        running.line();
+        // SAFETY: a process of this test's, not reaped yet.
+        unsafe { libc::kill(running.pid, libc::SIGKILL) };
+        let outcome = running.finish();
+        // Whoever was made did what it was made for.
+        assert_eq!(outcome.output.lines().count(), outcome.summary.threads as usize - 1);
+    }
+}
+
 /// What no tracer can prevent: another process changes the path between our look and the kernel's. How often it succeeds is told, not asserted:
 /// the boundary for that is Landlock.
 #[test]

@@ -134,6 +134,9 @@ fn who_cannot_be_traced_is_an_error() {
 #[test]
 fn programs_of_another_user_are_followed() {
     use std::os::unix::fs::{PermissionsExt, chown};
+    if !crate::support::is_root("programs_of_another_user_are_followed") {
+        return;
+    }
     let scratch = Scratch::new();
     let (file, copy) = (scratch.file("private/file", ""), scratch.path("act"));
     std::fs::copy(program(), &copy).unwrap();

@@ -332,3 +332,16 @@ pub fn program() -> &'static Path {
         program
     })
 }
+
+/// Whether this is root, which some tests need; said by name where it is not.
+pub fn is_root(test: &str) -> bool {
+    // SAFETY: no memory involved.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let promised =
+        std::env::var("HOTCELL_EXPECT").is_ok_and(|features| features.split(',').any(|feature| feature == "root"));
+    assert!(is_root || !promised, "{test}: expected root");
+    if !is_root {
+        eprintln!("skipped {test}: not root");
+    }
+    is_root
+}
