@@ -78,6 +78,7 @@ mod error;
 mod event;
 mod files;
 pub mod learn;
+mod look;
 mod memory;
 mod path;
 mod policy;
