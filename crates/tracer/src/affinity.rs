@@ -5,7 +5,7 @@
 //! each time: on virtual machines 20 to 40 µs, when a switch between two processes on one processor costs 2. So a thread that made many stops
 //! in a row, with nobody else making one in between, is bound to the supervisor's processor together with it, until somebody else stops, or few stops
 //! are made ([`Follower::tick`]), or the thread is about to fork or to look at its affinity. Those calls must be among the traced ones, so nobody
-//! ever sees the mask; it is put back before they take place.
+//! ever sees the mask (but for `Cpus_allowed` in /proc/PID/status); it is put back before they take place.
 //!
 //! (sched_yield(2) instead of sleeping until the next stop would save another microsecond. On a processor that others want as well it cost 450 a call.)
 //!
@@ -80,7 +80,15 @@ impl Follower {
         }
     }
 
-    /// The same, for good: the program minds its processors itself.
+    /// A thread that executed another program has the number of its process now.
+    pub fn renamed(&mut self, former: i32, tid: i32) {
+        if let Some(bound) = self.bound.as_mut().filter(|bound| bound.tid == former) {
+            bound.tid = tid;
+            self.last = tid;
+        }
+    }
+
+    /// The same as [`Self::release`], for good: the program minds its processors itself.
     pub fn disable(&mut self) {
         self.release();
         self.is_enabled = false;

@@ -126,6 +126,8 @@ impl<S: Sink> Supervisor<S> {
     /// What nobody could watch does not take place; unless nothing is to be changed.
     pub(super) fn refuse(&mut self, tid: i32, call: u32, errno: i32, how: Resume) -> Result<(), Error> {
         let errno = if self.on_violation == OnViolation::Log { 0 } else { errno };
+        // It may be a clone in other words.
+        self.follower.release();
         let event = TraceEvent::Refused { who: self.who(tid), call, errno: errno as u16 };
         self.outbox.push(&event)?;
         let _gone = if errno == 0 { ptrace::resume(tid, how, 0) } else { skip(tid, errno, how) };

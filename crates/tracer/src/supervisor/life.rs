@@ -70,6 +70,7 @@ impl<S: Sink> Supervisor<S> {
     pub(super) fn executed(&mut self, tid: i32) -> Result<(), Error> {
         let former = ptrace::event_message(tid).map_or(tid, |former| former as i32);
         self.tracees.executed(former, tid);
+        self.follower.renamed(former, tid);
         let is_launch = self.launching == Some(tid);
         if is_launch {
             self.launching = None;

@@ -54,7 +54,8 @@ static pthread_t leader;
 static void *rest_without_leader(void *unused) { pthread_join(leader, NULL); rest(); exit(7); return unused; }
 static int rest_in_clone(void *unused) { (void)unused; rest(); _exit(0); }
 static char **exec_argv;
-static void *exec_in_thread(void *unused) { execv(exec_argv[0], exec_argv); say("execv", -1); return unused; }
+static long calls_before_exec;
+static void *exec_in_thread(void *unused) { while (calls_before_exec-- > 0) syscall(SYS_getppid); execv(exec_argv[0], exec_argv); say("execv", -1); return unused; }
 static volatile sig_atomic_t handled;
 static void handler(int signal) { handled = signal; }
 
@@ -137,7 +138,9 @@ static void rest(void) {
     }
     else if (IS("thread")) { pthread_t t; pthread_create(&t, NULL, rest_in_thread, NULL); pthread_join(t, NULL); }
     else if (IS("leaderless")) { pthread_t t; leader = pthread_self(); pthread_create(&t, NULL, rest_without_leader, NULL); pthread_exit(NULL); }
-    else if (IS("exec-in-thread")) { pthread_t t; exec_argv = next; pthread_create(&t, NULL, exec_in_thread, NULL); pthread_join(t, NULL); }
+    else if (IS("exec-in-thread") || IS("many-then-exec-in-thread")) {
+      if (w[0] == 'm') calls_before_exec = atol(word());
+      pthread_t t; exec_argv = next; pthread_create(&t, NULL, exec_in_thread, NULL); pthread_join(t, NULL); }
     else if (IS("alarm")) {  // a signal handler, once without and once with SA_RESTART
       struct sigaction a = {.sa_handler = handler};
       struct itimerval in = {.it_value = {0, 20000}};

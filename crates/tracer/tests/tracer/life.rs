@@ -118,7 +118,11 @@ fn an_end_by_a_filter_is_told_with_the_call() {
 fn nobody_sees_where_a_thread_was_bound_to() {
     let plain = Command::new(program()).arg("cpus").output().unwrap();
     let outcome = act(&full(), &["getppid", "2000", "cpus", "getppid", "2000", "fork", "cpus"]);
-    assert_eq!(outcome.output, String::from_utf8(plain.stdout).unwrap().repeat(2));
+    let seen = String::from_utf8(plain.stdout).unwrap();
+    assert_eq!(outcome.output, seen.repeat(2));
+    let words = ["many-then-exec-in-thread", "500", program().to_str().unwrap(), "cpus"];
+    assert_eq!(act(&full(), &words).output, seen);
+    assert_eq!(act(&policy(OnViolation::Log, &[]), &["stats", "500", "/", "fork", "cpus"]).output, seen);
 }
 
 #[test]
