@@ -26,6 +26,7 @@ pub mod request;
 pub mod step;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 
 pub use codec::{DecodeError, decode, encode};
 pub use exec::{Exec, ExecFlags, strings};
@@ -39,6 +40,7 @@ pub use outcome::{Outcome, Usage, Verdict};
 pub use reply::{Opened, Reply, ReplyBody};
 pub use request::{CpuCounter, GroupFiles, OpenFile, OpenHow, Request, RequestBody};
 pub use step::{Failure, Step};
+pub use trace::{FileOperation, FileRules, OnViolation, TraceConfig, TraceEvent, TraceSummary};
 
 /// The version of everything in this crate; init states it in [`ReplyBody::Hello`] and the host refuses any other.
 ///
