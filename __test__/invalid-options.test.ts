@@ -211,7 +211,12 @@ const execveParams: readonly Wrong[] = [
   [{ args: ['true'], cwd: '' }, VALUE, /"cwd".*empty/],
   [{ args: ['true'], limits: { outputBytes: 1 } }, UNSUPPORTED, /"limits\.outputBytes".*run\(\)/],
   [{ args: ['true'], seccomp: 'none' }, VALUE, /"seccomp"/],
-  [{ args: ['true'], landlock: {} }, UNSUPPORTED, /"landlock"/],
+  [{ args: ['true'], landlock: [] }, TYPE, /"landlock"/],
+  [{ args: ['true'], landlock: { reads: [] } }, VALUE, /no option "landlock\.reads".*"read"/],
+  [{ args: ['true'], landlock: { read: '/w' } }, TYPE, /"landlock\.read"/],
+  [{ args: ['true'], landlock: { read: [''] } }, VALUE, /"landlock\.read\[0\]"/],
+  [{ args: ['true'], landlock: { bind: [70_000] } }, RANGE, /"landlock\.bind\[0\]"/],
+  [{ args: ['true'], landlock: { whenUnsupported: 'ignore' } }, VALUE, /"landlock\.whenUnsupported"/],
   [{ args: ['true'], trace: {} }, UNSUPPORTED, /"trace"/],
   [{ args: ['true'], tty: true }, UNSUPPORTED, /"tty"/],
 ]

@@ -90,7 +90,7 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       this.#ended = Promise.resolve(this.#report(new AbortError(signal)))
       return
     }
-    const { args, env, cwd, rlimits, limits, seccomp } = command
+    const { args, env, cwd, rlimits, limits, seccomp, landlock } = command
     const spawned = container.spawn(
       args,
       env,
@@ -100,6 +100,7 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       limits.numbers,
       limits.cpuSet,
       seccomp,
+      landlock,
       FLAG_STARTED,
     )
     this.#run = spawned.id

@@ -68,7 +68,7 @@ function isStream(input: Uint8Array | null | StreamInput): input is StreamInput 
 }
 
 async function runCollected(container: Container, command: Command, input: Uint8Array | null): Promise<RunResult> {
-  const { args, env, cwd, rlimits, limits, seccomp, encoding, signal } = command
+  const { args, env, cwd, rlimits, limits, seccomp, landlock, encoding, signal } = command
   const id = container.run(
     args,
     env,
@@ -79,6 +79,7 @@ async function runCollected(container: Container, command: Command, input: Uint8
     limits.numbers,
     limits.cpuSet,
     seccomp,
+    landlock,
     0,
   )
   const reply = expect(container, id)

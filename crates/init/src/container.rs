@@ -17,6 +17,7 @@ use crate::exec::{Plan, Progress, Spawner, plan};
 use crate::files::{self, BATCH_MAX, Tickets};
 use crate::groups::Group;
 use crate::identity::Ids;
+use crate::landlock;
 use crate::reset::Resetter;
 use crate::runs::{Run, unborn};
 use crate::setup::{Attached, Built, EnterAnywhere, Tree};
@@ -441,6 +442,11 @@ impl Container {
             plan.limit_processes(most.saturating_add(own));
         }
         plan.hides_cgroup = self.hides_cgroup || exec.group.is_some();
+        if let Some(rules) = &exec.landlock
+            && let Some(ruleset) = landlock::ruleset(&self.tree, &self.work_dir, rules)?
+        {
+            plan.restrict(ruleset).map_err(failed)?;
+        }
         let limits = plan.limits;
         let group = match &exec.group {
             None => None,

@@ -4,6 +4,7 @@
 
 use crate::arguments::{ByteArg, descriptor, descriptors, limits, rlimits};
 use crate::bridge::Shared;
+use crate::landlock::LandlockInput;
 use crate::seccomp::Seccomp;
 use hotcell_host::protocol::{Failure, Step};
 use hotcell_host::{Error, Event, Master, Pipes, Program, RequestId, Sink, Spawned as HostSpawned};
@@ -64,6 +65,7 @@ fn program<'a>(
     rlimit_triples: Option<Vec<f64>>,
     (numbers, cpu_set): (Option<Vec<f64>>, Option<String>),
     seccomp: Option<&Seccomp>,
+    landlock: Option<&'a LandlockInput>,
     flags: u32,
 ) -> Result<Program<'a>, Failure> {
     Ok(Program {
@@ -73,6 +75,7 @@ fn program<'a>(
         rlimits: rlimit_triples.map_or(Ok(Vec::new()), |triples| rlimits(&triples))?,
         limits: limits(numbers.as_deref(), cpu_set.as_deref())?,
         seccomp: seccomp.map(Seccomp::policy),
+        landlock: landlock.map(LandlockInput::rules),
         sync: flags & SYNC != 0,
         report_start: flags & STARTED != 0,
     })
@@ -177,7 +180,7 @@ impl Container {
     /// null all of that. `seccomp` null is the container's. `flags`: 1 asks for SYNC before it is executed, 2 for STARTED after.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, flags: number"
     )]
     pub fn execve(
         &self,
@@ -190,11 +193,21 @@ impl Container {
         limits: Option<Vec<f64>>,
         cpu_set: Option<String>,
         seccomp: Option<&Seccomp>,
+        landlock: Option<LandlockInput>,
         flags: u32,
     ) -> f64 {
         self.ask(|master, sink| {
-            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), seccomp, flags)
-                .map_err(Error::Perform)?;
+            let program = program(
+                &args,
+                env.as_ref(),
+                cwd.as_ref(),
+                rlimits,
+                (limits, cpu_set),
+                seccomp,
+                landlock.as_ref(),
+                flags,
+            )
+            .map_err(Error::Perform)?;
             let fds = descriptors(fds.as_deref().unwrap_or_default()).map_err(Error::Perform)?;
             let executable = if exec_file == -1.0 {
                 None
@@ -209,7 +222,7 @@ impl Container {
     /// RESULT with stdout and stderr, each of at most `maxOutput` bytes; a program that writes more is killed.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, flags: number"
     )]
     pub fn run(
         &self,
@@ -222,11 +235,21 @@ impl Container {
         limits: Option<Vec<f64>>,
         cpu_set: Option<String>,
         seccomp: Option<&Seccomp>,
+        landlock: Option<LandlockInput>,
         flags: u32,
     ) -> f64 {
         self.ask(|master, sink| {
-            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), seccomp, flags)
-                .map_err(Error::Perform)?;
+            let program = program(
+                &args,
+                env.as_ref(),
+                cwd.as_ref(),
+                rlimits,
+                (limits, cpu_set),
+                seccomp,
+                landlock.as_ref(),
+                flags,
+            )
+            .map_err(Error::Perform)?;
             let input = input.as_ref().map_or(&[][..], ByteArg::as_bytes);
             Ok(master.run(program, input, max_output as usize, sink))
         })
@@ -235,7 +258,7 @@ impl Container {
     /// RESULT. `pipes`: 1 stdin, 2 stdout, 4 stderr; the others are /dev/null. The descriptors returned are the caller's.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, flags: number"
     )]
     pub fn spawn(
         &self,
@@ -247,12 +270,22 @@ impl Container {
         limits: Option<Vec<f64>>,
         cpu_set: Option<String>,
         seccomp: Option<&Seccomp>,
+        landlock: Option<LandlockInput>,
         flags: u32,
     ) -> Spawned {
         let mut ends = (None, None, None);
         let id = self.ask(|master, sink| {
-            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), seccomp, flags)
-                .map_err(Error::Perform)?;
+            let program = program(
+                &args,
+                env.as_ref(),
+                cwd.as_ref(),
+                rlimits,
+                (limits, cpu_set),
+                seccomp,
+                landlock.as_ref(),
+                flags,
+            )
+            .map_err(Error::Perform)?;
             let pipes = Pipes { stdin: pipes & STDIN != 0, stdout: pipes & STDOUT != 0, stderr: pipes & STDERR != 0 };
             let HostSpawned { id, stdin, stdout, stderr } = master.spawn(program, pipes, sink)?;
             ends = (stdin, stdout, stderr);
