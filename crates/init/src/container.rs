@@ -735,6 +735,11 @@ impl Container {
                 self.note_progress(kernel)?;
             }
             match process::wait_any(false) {
+                // It has made us its tracer (PTRACE_TRACEME), and stopped: nobody will ever let it go on.
+                Ok(Some(stopped)) if libc::WIFSTOPPED(stopped.status) => {
+                    let _ = process::kill(stopped.pid, libc::SIGKILL);
+                    continue;
+                }
                 Ok(Some(reaped)) => {
                     let is_main = |run: &&mut Run| run.child.pid() == Some(reaped.pid) && run.end.is_none();
                     if let Some(run) = self.runs.iter_mut().find(is_main) {
