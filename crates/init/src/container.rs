@@ -88,6 +88,8 @@ pub fn packet_buffer() -> Vec<u8> {
 
 /// How many ended processes are reaped before the host is listened to again: programs can make orphans as fast as we reap them.
 const REAP_SLICE: usize = 128;
+/// After how many slices a run is over although there may be more to reap.
+const REAP_ROUNDS: u32 = 64;
 
 /// What the loop waits and clones with.
 struct Kernel {
@@ -803,7 +805,8 @@ impl Container {
         };
         for run in self.runs.iter_mut().filter(|run| run.end.is_some()) {
             run.sweeps += 1;
-            run.is_swept = strangers == 0;
+            // Its dead are to be reaped as well, but not those that another run makes without end.
+            run.is_swept = strangers == 0 && (!self.is_reaping || run.sweeps > REAP_ROUNDS);
             if strangers > 0 && !run.group_killed {
                 run.group_killed = run.group().is_some_and(|group| group.kill());
             }
