@@ -170,9 +170,9 @@ impl Connection {
         self.finish(batch);
     }
 
-    /// Init failed to set the container up, and said why.
-    pub(crate) fn not_set_up(&self, failure: Failure) {
-        self.end(Some(Cause::NotCreated(Error::Perform(failure))));
+    /// Init failed to set the container up, and said why; or it could not be told what it needs to know.
+    pub(crate) fn not_created(&self, error: Error) {
+        self.end(Some(Cause::NotCreated(error)));
     }
 
     /// Its launcher is dead.

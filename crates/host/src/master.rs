@@ -126,10 +126,11 @@ impl Master {
         let connection = Connection::open(socket, ids, Arc::clone(sink), deadline, (groups, prepare))?;
         match launch(&connection, setup, end, entrance) {
             // Waits in the socket for init, which then makes a thread for it while the caller learns that the container is there.
-            Ok(()) => {
-                let number = connection.filter(&seccomp, !always)?;
-                connection.filters.set_usual(number);
-            }
+            Ok(()) => match connection.filter(&seccomp, !always) {
+                Ok(number) => connection.filters.set_usual(number),
+                // It may have failed by now, for a reason of its own, which then counts.
+                Err(error) => connection.not_created(error),
+            },
             Err(error) => connection.not_launched(error, &mut Batch::default()),
         }
         Ok(Self { connection, seccomp })

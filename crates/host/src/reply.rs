@@ -156,7 +156,7 @@ fn end(
             // Its failure is delivered when nothing of the container is left.
             drop(state);
             if let ReplyBody::Failed(failure) = body {
-                connection.not_set_up(failure);
+                connection.not_created(Error::Perform(failure));
             }
             return Ok(());
         }
