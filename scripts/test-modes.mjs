@@ -68,7 +68,7 @@ export function testModes() {
       name: 'cgroup-v2-qemu',
       files: limitsOnly,
       longer: true,
-      prepare: () => inMachine('vm-qemu-test.sh', 'cgroups,cgroup2'),
+      prepare: () => inMachine('vm-qemu-test.sh', 'cgroups,cgroup2,cpuset'),
     },
   ]
 }

@@ -59,9 +59,13 @@ command -v ip >/dev/null && ip link set lo up
 
 # A serial line is a terminal, which would write \r\n.
 stty -F /dev/ttyS0 raw -echo 2>/dev/null
-# Through a pipe, so that nobody thinks to write to a terminal.
-bash /dev/.shared/command </dev/null 2>&1 | cat >/dev/ttyS0
-status=${PIPESTATUS[0]}
+# Through a pipe, so that nobody thinks to write to a terminal. What the command has left behind may hold it open for ever.
+mkfifo /dev/.output
+cat </dev/.output >/dev/ttyS0 &
+reader=$!
+bash /dev/.shared/command </dev/null >/dev/.output 2>&1
+status=$?
+timeout 3 tail --sleep-interval=0.1 --pid="$reader" -f /dev/null
 sync
 echo "$status" >/dev/.shared/status
 sync
