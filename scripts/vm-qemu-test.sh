@@ -117,7 +117,7 @@ done
 
 # The first serial line is what the command writes, the second one the kernel's.
 status=0
-timeout --kill-after=5 "$seconds" qemu-system-x86_64 \
+timeout --foreground --kill-after=5 "$seconds" qemu-system-x86_64 \
   -accel tcg,thread=multi -cpu max -smp 2 -M q35,memory-backend=memory -m "$memory" \
   -object "memory-backend-memfd,id=memory,size=$memory,share=on" \
   -nodefaults -display none -no-reboot \
