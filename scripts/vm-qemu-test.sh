@@ -90,7 +90,8 @@ fi
 seconds=${HOTCELL_VM_SECONDS:-900}
 memory=${HOTCELL_VM_MEMORY:-2G}
 cleanup() {
-  # It ends with the machine; here is the case that this script is ended before.
+  # They have ended, unless this script is ended before.
+  [ -z "${machine:-}" ] || kill "$machine" 2>/dev/null || true
   [ -z "${server:-}" ] || kill "$server" 2>/dev/null || true
   rm -rf "${shared:-}"
 }
@@ -115,9 +116,9 @@ for ((i = 0; i < 300; i++)); do
   sleep 0.1
 done
 
-# The first serial line is what the command writes, the second one the kernel's.
-status=0
-timeout --foreground --kill-after=5 "$seconds" qemu-system-x86_64 \
+# The first serial line is what the command writes, the second one the kernel's. Waited for in the background: bash heeds no signal
+# while it waits for what it runs in the foreground.
+timeout --kill-after=5 "$seconds" qemu-system-x86_64 \
   -accel tcg,thread=multi -cpu max -smp 2 -M q35,memory-backend=memory -m "$memory" \
   -object "memory-backend-memfd,id=memory,size=$memory,share=on" \
   -nodefaults -display none -no-reboot \
@@ -125,6 +126,10 @@ timeout --foreground --kill-after=5 "$seconds" qemu-system-x86_64 \
   -chardev stdio,id=command,signal=off -serial chardev:command -serial "file:$shared/kernel" \
   -kernel "$kernel/vmlinuz" -initrd "$shared/initramfs.cpio" \
   -append "console=ttyS1 quiet panic=-1 mitigations=off rootfstype=virtiofs hotcell_init=$here/vm/init.sh hotcell_shared=$shared" \
-  </dev/null 2>"$shared/qemu" || status=$?
+  </dev/null 2>"$shared/qemu" &
+machine=$!
+status=0
+wait "$machine" || status=$?
+machine=
 
 exit_like_command "$status" "$seconds" "$shared/virtiofsd" "$shared/qemu" "$shared/kernel"
