@@ -1,8 +1,10 @@
 // Limits that hold, and verdicts that tell which one was exceeded. Bounds on time are wide: they tell right from wrong.
+import { readFileSync } from 'node:fs'
 import type { TraceResult } from '../index.js'
 import { createLimited, onEachBackend, type Backend } from './support/backend.js'
 import { compile, install } from './support/compile.js'
-import { hostHas } from './support/mode.js'
+import { createMaster, hostHas } from './support/mode.js'
+import { requiresSerial } from './support/requires.js'
 
 const MB = 1024 * 1024
 const inCgroup = (backend: Backend): boolean => backend.name !== 'none'
@@ -210,6 +212,28 @@ onEachBackend('CPU rate and CPU set; without cgroups they are refused by name', 
     await t.throwsAsync(pinned, { code: 'ERR_HOTCELL_UNSUPPORTED', message: /limits\.cpuSet/ })
   }
   t.is(verdict(await master.execve({ args: ['true'] })), 'ok')
+})
+
+/** The CPUs that this process may use, of which a run can have some. */
+function allowedCpus(): number[] {
+  const list = /^Cpus_allowed_list:\s+(.*)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? ''
+  return list.split(',').flatMap((range) => {
+    const [first = 0, last = first] = range.split('-').map(Number)
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i)
+  })
+}
+
+const [one, other] = allowedCpus()
+
+requiresSerial('cpuset', canPin && other !== undefined)('runs at the same time have CPUs of their own', async (t) => {
+  const master = await createMaster(t, { cgroup: { name: `hotcell-test-${process.pid}` } })
+  const script = 'sed -n "s/^Cpus_allowed_list:.//p" /proc/self/status; exec nproc'
+  const pinned = async (cpuSet: string): Promise<string> =>
+    (await master.run('sh', ['-c', script], { limits: { cpuSet } })).stdout
+  const [first, second, both] = await Promise.all([pinned(`${one}`), pinned(`${other}`), pinned(`${one},${other}`)])
+  t.is(first, `${one}\n1\n`)
+  t.is(second, `${other}\n1\n`)
+  t.regex(both, /\n2\n$/)
 })
 
 onEachBackend('limits of the container are the defaults of its runs, one by one', async (t, backend) => {

@@ -38,6 +38,7 @@ const checks = [
   { name: 'tsc, tests and examples too', run: [node, tsc, '--noEmit'] },
   { name: 'clippy', run: ['cargo', 'clippy', '--workspace', '--all-targets', '--', '-D', 'warnings'] },
   { name: 'cargo test', run: ['cargo', 'test', '--workspace', '--no-fail-fast'], count: cargoSum },
+  { name: 'cgroup v2 in a virtual machine', run: [node, 'scripts/vm-cargo-test.mjs'], count: lastSum },
   { name: 'examples in the documentation', run: [node, 'scripts/check-docs.mjs'], count: lastSum },
   { name: 'the packed package', run: [node, 'scripts/check-package.mjs'], count: lastSum },
 ]

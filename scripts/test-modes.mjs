@@ -5,9 +5,10 @@
 //   rootless-ranges  the same user with ranges from /etc/subuid, through newuidmap(1)
 //   degraded         as root, without a user namespace (`userNamespace: false`)
 //   cgroup-v2        as root of a virtual machine whose cgroups are v2 (vm-test.sh): limits only
+//   cgroup-v2-qemu   the same with two CPUs and another kernel (vm-qemu-test.sh), which takes longer: if asked for only
 //
-// Tests read the name in HOTCELL_TEST_MODE. Started as root, `npm test` runs all five; started as anybody else it runs
-// `rootless` only (and `rootless-ranges` instead where /etc/subuid already grants that user a range).
+// Tests read the name in HOTCELL_TEST_MODE. Started as root, `npm test` runs the first five; started as anybody else it
+// runs `rootless` only (and `rootless-ranges` instead where /etc/subuid already grants that user a range).
 //
 // The first four run every file.
 
@@ -35,12 +36,14 @@ export const PLAIN = { uid: 28_777, gid: 28_777 }
 const USER = 'hotcell-test'
 const RANGE = { first: 700_000, count: 65_536 }
 
+const limitsOnly = ['__test__/limits.test.ts', '__test__/cgroups.test.ts']
+
 const onPath = (name) =>
   (process.env.PATH ?? '').split(':').some((folder) => folder !== '' && existsSync(join(folder, name)))
 
 /**
- * The modes to run, each as `{ name, files?, skip?, prepare() }`: all files, or these. `prepare` answers how to start Node there:
- * `{ command, args, cwd, env, uid?, gid? }`, where args precede those of Node.
+ * The modes to run, each as `{ name, files?, longer?, skip?, prepare() }`: all files, or these; `longer` ones if asked for only.
+ * `prepare` answers how to start Node there: `{ command, args, cwd, env, uid?, gid? }`, where args precede those of Node.
  */
 export function testModes() {
   if (process.getuid() !== 0) {
@@ -60,7 +63,13 @@ export function testModes() {
       name: 'degraded',
       prepare: () => ({ command: process.execPath, args: [], cwd: root, env: {} }),
     },
-    { name: 'cgroup-v2', files: ['__test__/limits.test.ts', '__test__/cgroups.test.ts'], prepare: inMachine },
+    { name: 'cgroup-v2', files: limitsOnly, prepare: () => inMachine('vm-test.sh', 'cgroups,cgroup2') },
+    {
+      name: 'cgroup-v2-qemu',
+      files: limitsOnly,
+      longer: true,
+      prepare: () => inMachine('vm-qemu-test.sh', 'cgroups,cgroup2,cpuset'),
+    },
   ]
 }
 
@@ -82,13 +91,13 @@ function rangesMissing() {
 }
 
 /**
- * In user-mode-linux, on this machine's own file tree, which it may read only: ava's cache is the exception. It boots in some seconds.
+ * In a virtual machine on this machine's own file tree, which it may read only: ava's cache is the exception. It boots in some seconds.
  */
-function inMachine() {
+function inMachine(script, expected) {
   const cache = join(root, 'node_modules', '.cache')
   mkdirSync(cache, { recursive: true })
-  const env = { HOTCELL_TEST_MODE: 'root', HOTCELL_VM_WRITABLE: cache, HOTCELL_EXPECT: 'cgroups,cgroup2' }
-  return { command: 'bash', args: [join(root, 'scripts', 'vm-test.sh'), process.execPath], cwd: root, env }
+  const env = { HOTCELL_TEST_MODE: 'root', HOTCELL_VM_WRITABLE: cache, HOTCELL_EXPECT: expected }
+  return { command: 'bash', args: [join(root, 'scripts', script), process.execPath], cwd: root, env }
 }
 
 let staged

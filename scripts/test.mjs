@@ -1,7 +1,7 @@
 // `npm test`: the TypeScript suite, under every identity that can be had (test-modes.mjs).
 //
-//   npm test                                    everything
-//   npm test -- --mode root,rootless            some identities
+//   npm test                                    everything, but for the modes that take longer
+//   npm test -- --mode root,rootless            some identities, or longer modes
 //   npm test -- __test__/open.test.ts           some files; further arguments go to ava (--match, --serial, …)
 //
 // HOTCELL_EXPECT=userns,newuidmap,… turns the absence of a feature, which skips tests, into a failure.
@@ -32,7 +32,7 @@ function runAva({ command, args, cwd, env, ...identity }, name, avaArguments) {
     child.on('error', reject)
     child.on('close', (code, signal) => {
       reader.end()
-      // vm-test.sh: there is no machine to be had.
+      // vm-test.sh, vm-qemu-test.sh: there is no machine to be had.
       if (code === 77 && reader.passed + reader.failed === 0) {
         const promised = (process.env.HOTCELL_EXPECT ?? '').split(',').includes('vm')
         const skipped = promised ? [] : [`mode ${name}: no virtual machine`]
@@ -60,7 +60,7 @@ async function main() {
 
   const results = []
   for (const mode of testModes()) {
-    if (only !== undefined && !only.includes(mode.name)) continue
+    if (only === undefined ? mode.longer : !only.includes(mode.name)) continue
     say(bold(`\n${mode.name}`))
     if (mode.skip !== undefined) {
       const promised = expected.has('newuidmap')

@@ -29,6 +29,8 @@ pub struct V2 {
     pids_events: Control,
     cpu_max: Control,
     cpuset_cpus: Control,
+    /// Those that it may use without a limit, noted before the first one.
+    all_cpus: Option<String>,
     cpu_stat: Control,
 }
 
@@ -71,6 +73,7 @@ impl V2 {
             pids_events: at("pids.events"),
             cpu_max: to("cpu.max"),
             cpuset_cpus: to("cpuset.cpus"),
+            all_cpus: None,
             cpu_stat: at("cpu.stat"),
             directory,
         })
@@ -174,8 +177,18 @@ impl Backend for V2 {
     }
 
     fn set_cpus(&mut self, cpus: Option<&CpuSet>) -> Result<(), Error> {
-        // Nothing: those of the cgroup above.
-        self.cpuset_cpus.set(&cpus.map_or_else(|| "\n".to_owned(), ToString::to_string))
+        if let Some(cpus) = cpus {
+            if self.all_cpus.is_none() {
+                self.all_cpus =
+                    self.directory.read(c"cpuset.cpus.effective").ok().map(|list| list.trim_end().to_owned());
+            }
+            return self.cpuset_cpus.set(&cpus.to_string());
+        }
+        // Nothing: those of the cgroup above. Linux 6.1 for one refuses that for as long as there are processes.
+        match (self.cpuset_cpus.set("\n"), &self.all_cpus) {
+            (Err(Error::SetLimit { errno: nix::libc::ENOSPC, .. }), Some(all)) => self.cpuset_cpus.set(all),
+            (result, _) => result,
+        }
     }
 
     fn cpu_usage_us(&mut self) -> Result<Option<u64>, Error> {

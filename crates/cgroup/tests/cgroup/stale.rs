@@ -20,6 +20,10 @@ fn owner() {
     let parent = Parent::create(&Options { name, version, ..Options::default() }).unwrap();
     let cell = Cell::new("owned", parent);
     let child = cell.start(&["sleep"]);
+    // execve(2) ends the wait of CLONE_VFORK before it closes what it is to close: until then the child, too, has the lock on our
+    // directory. The name it sets afterwards.
+    let comm = format!("/proc/{}/comm", child.pid);
+    until("the program runs", || std::fs::read_to_string(&comm).is_ok_and(|comm| comm.trim_end() == "hotcell-behave"));
     println!("started {}", child.pid);
     std::thread::sleep(std::time::Duration::from_secs(60));
 }
