@@ -499,12 +499,17 @@ export class Pool implements AsyncDisposable {
     this.#created++
     this.#cells.add(cell)
     this.#resetting++
+    Pool.#watch(cell)
+    return cell
+  }
+
+  /** A function of its own: a closure holds whatever any closure of its function needs, and this one may not hold the pool. */
+  static #watch(cell: Cell): void {
     const weak = new WeakRef(cell)
-    void master.closed.then(() => {
+    void cell.master.closed.then(() => {
       const gone = weak.deref()
       if (gone !== undefined) gone.pool.#gone(gone)
     })
-    return cell
   }
 
   /** A container could not be made. Those whom no other one can serve are told why, and the next who come try again. */
