@@ -138,6 +138,8 @@ class Run {
   })
   #began = 0
   #timer: NodeJS.Timeout | undefined
+  /** Inputs that are read as the stages read. */
+  readonly #sources: Readable[] = []
 
   constructor(plan: PipelinePlan, masters: readonly Master[]) {
     this.#plan = plan
@@ -170,6 +172,7 @@ class Run {
       clearTimeout(this.#timer)
       this.#wiring.handOver()
       this.#wiring.finish()
+      for (const source of this.#sources) source.destroy()
     }
     const wallTimeMs = performance.now() - this.#began
     if (this.#error !== undefined) throw this.#error
@@ -221,6 +224,7 @@ class Run {
       return
     }
     const source = input instanceof Readable ? input : Readable.from(input, { objectMode: false })
+    this.#sources.push(source)
     // Only a failure of the source counts: a program that does not read its input has destroyed `to` first.
     source.once('error', (error) => {
       if (!to.destroyed) this.#fail(error)
