@@ -15,6 +15,7 @@ export { defaultMounts, type Mount } from './src/mounts.js'
 export type { Cancellable } from './src/options/cancellable.js'
 export type { CgroupOptions } from './src/options/cgroup.js'
 export type { ExecveParam } from './src/options/execve-param.js'
+export type { LandlockRules } from './src/options/landlock.js'
 export type { Limits } from './src/options/limits.js'
 export { defaultMaskedPaths, type MasterOptions } from './src/options/master-options.js'
 export type { ContainerPath } from './src/options/primitives.js'
@@ -37,6 +38,15 @@ export type { Waiting } from './src/pipeline/waiting.js'
 export { DurationHistogram } from './src/pool/duration-histogram.js'
 export { Pool, type PoolStats } from './src/pool/pool.js'
 export type { PoolOptions } from './src/pool/pool-options.js'
+export {
+  SeccompPolicy,
+  type OciSeccomp,
+  type OciSeccompAction,
+  type OciSeccompArg,
+  type OciSeccompSyscall,
+  type SeccompAction,
+  type SeccompCondition,
+} from './src/seccomp-policy.js'
 export { probe, type HostFeature, type HostSupport } from './src/probe.js'
 export type { FileOperation, RunResult, TraceResult, Usage } from './src/result.js'
 export type { SandboxFile, SandboxStreamOptions } from './src/sandbox-file.js'

@@ -88,7 +88,35 @@ const masterOptions: readonly Wrong[] = [
   [{ signal: 'now' }, TYPE, /"signal".*AbortSignal/],
   [{ limits: { outputBytes: -1 } }, RANGE, /"limits\.outputBytes"/],
   [{ limits: { outputbytes: 1 } }, VALUE, /"limits\.outputbytes".*"outputBytes"/],
-  [{ seccomp: 'default' }, UNSUPPORTED, /"seccomp"/],
+  [{ seccomp: 'docker' }, VALUE, /"seccomp".*'default'.*'docker'/],
+  [{ seccomp: 1 }, TYPE, /"seccomp"/],
+  [{ seccomp: [] }, TYPE, /"seccomp"/],
+  [{ seccomp: {} }, VALUE, /"seccomp".*defaultAction/],
+  [{ seccomp: { defaultAction: 'ALLOW' } }, VALUE, /"seccomp".*defaultAction.*SCMP_ACT_ALLOW/],
+  [
+    {
+      seccomp: { defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['kexec_laod'], action: 'SCMP_ACT_KILL' }] },
+    },
+    VALUE,
+    /"seccomp".*syscalls\[0\]\.names\[0\].*kexec_laod.*"kexec_load"/,
+  ],
+  [
+    {
+      seccomp: {
+        defaultAction: 'SCMP_ACT_ALLOW',
+        syscalls: [
+          {
+            names: ['read'],
+            action: 'SCMP_ACT_KILL',
+            args: [{ index: 6, value: 0, op: 'SCMP_CMP_EQ' }],
+          },
+        ],
+      },
+    },
+    VALUE,
+    /syscalls\[0\]\.args\[0\]\.index.*argument 6/,
+  ],
+  [{ seccomp: { defaultAction: 'SCMP_ACT_ALLOW', syscall: [] } }, VALUE, /"seccomp".*syscall/],
   [{ cgroup: true }, TYPE, /"cgroup".*object or false/],
   [{ cgroup: { parent: 'x' } }, VALUE, /no option "cgroup\.parent"/],
   [{ cgroup: { name: 'a/b' } }, VALUE, /"cgroup\.name".*'a\/b'/],
@@ -182,8 +210,13 @@ const execveParams: readonly Wrong[] = [
   [{ args: ['true'], cwd: 1 }, TYPE, /"cwd"/],
   [{ args: ['true'], cwd: '' }, VALUE, /"cwd".*empty/],
   [{ args: ['true'], limits: { outputBytes: 1 } }, UNSUPPORTED, /"limits\.outputBytes".*run\(\)/],
-  [{ args: ['true'], seccomp: 'strict' }, UNSUPPORTED, /"seccomp"/],
-  [{ args: ['true'], landlock: {} }, UNSUPPORTED, /"landlock"/],
+  [{ args: ['true'], seccomp: 'none' }, VALUE, /"seccomp"/],
+  [{ args: ['true'], landlock: [] }, TYPE, /"landlock"/],
+  [{ args: ['true'], landlock: { reads: [] } }, VALUE, /no option "landlock\.reads".*"read"/],
+  [{ args: ['true'], landlock: { read: '/w' } }, TYPE, /"landlock\.read"/],
+  [{ args: ['true'], landlock: { read: [''] } }, VALUE, /"landlock\.read\[0\]"/],
+  [{ args: ['true'], landlock: { bind: [70_000] } }, RANGE, /"landlock\.bind\[0\]"/],
+  [{ args: ['true'], landlock: { whenUnsupported: 'ignore' } }, VALUE, /"landlock\.whenUnsupported"/],
   [{ args: ['true'], trace: {} }, UNSUPPORTED, /"trace"/],
   [{ args: ['true'], tty: true }, UNSUPPORTED, /"tty"/],
 ]

@@ -7,7 +7,7 @@ import { defaultMounts } from '../index.js'
 import { compile, install } from './support/compile.js'
 import { livingDescendantsOf, isAlive, openFds } from './support/counters.js'
 import { aborts, rejects } from './support/errors.js'
-import { createMaster } from './support/mode.js'
+import { createMaster, createUnfiltered } from './support/mode.js'
 import { within } from './support/waiting.js'
 
 test('/w, /tmp and /dev/shm are empty again, and can be used as before', async (t) => {
@@ -48,7 +48,7 @@ test('a file that was open before keeps its content, and its place is gone', asy
 })
 
 test('shared memory, semaphores, messages, message queues and keys are gone', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   const rlimits = [{ resource: 'msgqueue', soft: 100_000, hard: 100_000 }] as const
   const empty = async (): Promise<void> => {
     const path = await install(master, 'leftovers')

@@ -8,7 +8,7 @@ import test, { type ExecutionContext } from 'ava'
 import { defaultMounts, HotcellError, type Master } from '../index.js'
 import { install } from './support/compile.js'
 import { openFds } from './support/counters.js'
-import { createMaster } from './support/mode.js'
+import { createMaster, createUnfiltered } from './support/mode.js'
 import { within } from './support/waiting.js'
 
 /** A folder of the host with a secret in it; whether anything of it was touched. */
@@ -234,7 +234,7 @@ test('a file that becomes a pipe, a link or a folder while it is opened is never
 })
 
 test('a program that holds a lease on a file does not keep the container waiting', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   await install(master, 'entangle')
   const holder = master.spawn('./entangle', ['lease', '/w/leased'])
   for await (const _ of holder.stdout) break

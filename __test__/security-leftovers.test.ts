@@ -6,7 +6,7 @@ import test, { type ExecutionContext } from 'ava'
 import { defaultMounts, type Mount } from '../index.js'
 import { install } from './support/compile.js'
 import { openFds } from './support/counters.js'
-import { createMaster, mode } from './support/mode.js'
+import { createUnfiltered, mode } from './support/mode.js'
 import { until, within } from './support/waiting.js'
 
 /** The default mounts and a file of this test's own at /locked: locks on the host's files are seen by all containers. */
@@ -22,7 +22,7 @@ function lockable(t: ExecutionContext): Mount[] {
 
 test.serial('of everything that a program can leave behind, nothing is left after a reset', async (t) => {
   const mounts = lockable(t)
-  const master = await createMaster(t, { mounts })
+  const master = await createUnfiltered(t, { mounts })
   for (let round = 0; round < 3; round++) {
     await install(master, 'litter', '/tmp/litter')
     const made = await master.run('/tmp/litter', ['make', '/locked'])
@@ -44,20 +44,20 @@ test.serial('of everything that a program can leave behind, nothing is left afte
 
 test.serial('without a reset, processes and what hangs on them are gone all the same', async (t) => {
   const mounts = lockable(t)
-  const master = await createMaster(t, { mounts })
+  const master = await createUnfiltered(t, { mounts })
   await install(master, 'litter', '/dev/shm/litter')
   await master.copyIn(Buffer.from(''), '/w/x')
   t.is((await master.run('/dev/shm/litter', ['make', '/locked'])).status, 'ok')
   await master.run('true')
   // The program has closed the directory that it lies in.
-  const other = await createMaster(t, { mounts })
+  const other = await createUnfiltered(t, { mounts })
   await install(other, 'litter')
   const { stdout } = await other.run('./litter', ['census', '/locked'])
   t.is(stdout, 'LEFT /w/litter\n')
 })
 
 test.serial('a reset gives back the memory of what was shared', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   const shared = async (): Promise<number> => {
     const { stdout } = await master.run('grep', ['Shmem:', '/proc/meminfo'])
     return Number(/\d+/.exec(stdout)?.[0]) * 1024
@@ -83,7 +83,7 @@ test.serial('a reset gives back the memory of what was shared', async (t) => {
 })
 
 test('descriptors from before a reset see the old files, new ones the new', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   await master.copyIn(Buffer.from('old'), 'file')
   await using old = await master.open('file', 'r')
   await master.reset()
@@ -94,7 +94,7 @@ test('descriptors from before a reset see the old files, new ones the new', asyn
 })
 
 test.serial('a reset with 200,000 levels of folders is as quick as without', async (t) => {
-  const master = await createMaster(t, { tmpfs: { inodes: 250_000, sizeBytes: 256 << 20 } })
+  const master = await createUnfiltered(t, { tmpfs: { inodes: 250_000, sizeBytes: 256 << 20 } })
   await install(master, 'tree', '/tmp/tree')
   t.is((await master.run('/tmp/tree', ['deep', '/w/deep', '200000'])).status, 'ok')
   const began = performance.now()
@@ -104,7 +104,7 @@ test.serial('a reset with 200,000 levels of folders is as quick as without', asy
 })
 
 test('a reset beside a program that resists', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   await install(master, 'behave')
   await install(master, 'entangle')
   const runs = [
@@ -119,7 +119,7 @@ test('a reset beside a program that resists', async (t) => {
 })
 
 test.serial('resets by the hundred leave nothing in init', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   await install(master, 'inherited', '/tmp/inherited')
   await master.reset()
   const fds = openFds().size
@@ -134,7 +134,7 @@ test.serial('resets by the hundred leave nothing in init', async (t) => {
 })
 
 test('the working directory below a tmpfs is the program’s, before and after a reset', async (t) => {
-  const master = await createMaster(t, { workDir: '/w/project' })
+  const master = await createUnfiltered(t, { workDir: '/w/project' })
   for (const round of ['first', 'second']) {
     const { stdout, stderr } = await master.run('sh', ['-c', `echo ${round} > file; pwd; cat file`])
     t.is(stdout, `/w/project\n${round}\n`, stderr)

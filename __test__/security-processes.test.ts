@@ -2,10 +2,10 @@
 import { once, setMaxListeners } from 'node:events'
 import { getSystemErrorName } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
-import type { Execution, Master, TraceResult } from '../index.js'
+import { SeccompPolicy, type Execution, type Master, type TraceResult } from '../index.js'
 import { install } from './support/compile.js'
 import { descendantsOf, processStatus, zombies } from './support/counters.js'
-import { createMaster, mode } from './support/mode.js'
+import { createUnfiltered, mode } from './support/mode.js'
 import { requiresSerial } from './support/requires.js'
 import { until, within } from './support/waiting.js'
 
@@ -55,7 +55,7 @@ function successes(stdout: string): string[] {
 }
 
 test.serial('a program can neither look into init nor change it', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   const look = (): unknown =>
     ['Uid', 'Gid', 'Cpus_allowed_list', 'Threads'].map((name) => processStatus(master.pid)?.get(name))
   await master.ping()
@@ -79,14 +79,14 @@ test.serial('a program can neither look into init nor change it', async (t) => {
 })
 
 requiresSerial('several ids', severalIds)('limits of init are out of reach', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   const result = await master.run('sh', ['-c', 'prlimit --pid 1 --nofile=4:4; prlimit --pid 1 --cpu=1:1; true'])
   t.is(result.status, 'ok')
   await stillWorks(t, master)
 })
 
 test.serial('no signal reaches init, and kill(-1) reaches nobody but the program', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   await master.run('sh', ['-c', 'i=1; while [ $i -le 64 ]; do kill -$i 1; i=$((i+1)); done 2>/dev/null; true'])
   await stillWorks(t, master)
   const all = await master.run('sh', ['-c', 'sleep 100 & sleep 100 & kill -9 -1; echo alive'])
@@ -97,7 +97,7 @@ test.serial('no signal reaches init, and kill(-1) reaches nobody but the program
 })
 
 test.serial('a program that kills itself has no limit to blame', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   await install(master, 'behave')
   const limits = [{ resource: 'cpu' as const, soft: 5, hard: 6 }]
   for (const [number, signal] of [
@@ -114,7 +114,7 @@ test.serial('a program that kills itself has no limit to blame', async (t) => {
 })
 
 test.serial('daemons, stopped ones and such without a leader end with the run', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   await install(master, 'behave')
   await install(master, 'litter')
   await master.run('sh', [
@@ -130,7 +130,7 @@ test.serial('daemons, stopped ones and such without a leader end with the run', 
 })
 
 test.serial('a run ends when its main process is seen by nobody but its tracer', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   await install(master, 'entangle')
   const time = await abortTime(
     (signal) => master.spawn('./entangle', ['traced'], { signal }),
@@ -142,7 +142,7 @@ test.serial('a run ends when its main process is seen by nobody but its tracer',
 })
 
 test.serial('a run whose main thread has ended goes on, and can be aborted', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   await install(master, 'entangle')
   const time = await abortTime(
     (signal) => master.spawn('./entangle', ['thread'], { signal }),
@@ -153,7 +153,7 @@ test.serial('a run whose main thread has ended goes on, and can be aborted', asy
 })
 
 test.serial('a fork bomb under RLIMIT_NPROC is aborted in no time, and the container goes on', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   await install(master, 'exhaust')
   for (const nproc of [50, 200]) {
     const rlimits = [{ resource: 'nproc' as const, soft: nproc, hard: nproc }]
@@ -170,7 +170,7 @@ test.serial('a fork bomb under RLIMIT_NPROC is aborted in no time, and the conta
 // ── runs that overlap in one container ─────────────────────────────────────
 
 test.serial('what a run leaves behind dies with it while another one goes on', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   const { run: other } = await entangle(t, master, 'thread')
   // The hogs make it likely that init comes late to look at a program that is gone already.
   const hogs = master.spawn('sh', ['-c', 'for i in 1 2 3 4; do while :; do :; done & done; echo up; wait'])
@@ -193,7 +193,7 @@ test.serial('what a run leaves behind dies with it while another one goes on', a
 test.serial(
   'a long chain of processes that trace each other dies with its run while another one goes on',
   async (t) => {
-    const master = await createMaster(t)
+    const master = await createUnfiltered(t)
     const { run: other } = await entangle(t, master, 'thread')
     for (const levels of ['1', '6', '40']) {
       const result = await within(
@@ -211,7 +211,7 @@ test.serial(
 )
 
 test.serial('a fork bomb that ends while another run goes on is gone', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   await install(master, 'behave')
   const { run: other } = await entangle(t, master, 'thread')
   t.is((await within(master.execve({ args: ['./behave', 'bomb', '8'] }), 'the bomb', 10_000)).status, 'ok')
@@ -222,7 +222,7 @@ test.serial('a fork bomb that ends while another run goes on is gone', async (t)
 })
 
 test.serial('an aborted run takes its own processes along and nobody else’s', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   const { run: other } = await entangle(t, master, 'thread')
   const time = await abortTime(
     (signal) => master.spawn('/tmp/entangle', ['traced'], { signal }),
@@ -235,7 +235,7 @@ test.serial('an aborted run takes its own processes along and nobody else’s', 
 })
 
 test.serial('a program that stops all others does not stop init', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   const { run: stopper } = await entangle(t, master, 'stop')
   const controller = new AbortController()
   setMaxListeners(20, controller.signal)
@@ -252,7 +252,7 @@ test.serial('a program that stops all others does not stop init', async (t) => {
 })
 
 test.serial('a program that holds a lease on another one’s executable does not stop init', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   await install(master, 'report', '/w/program')
   const { run: holder } = await entangle(t, master, 'lease', '/w/program')
   const controller = new AbortController()
@@ -268,7 +268,7 @@ test.serial('a program that holds a lease on another one’s executable does not
 })
 
 test.serial('orphans without end do not keep init from answering', async (t) => {
-  const master = await createMaster(t)
+  const master = await createUnfiltered(t)
   const { run: maker } = await entangle(t, master, 'orphans', '4')
   let slowest = 0
   for (let i = 0; i < 50; i++) {
@@ -283,7 +283,7 @@ test.serial('orphans without end do not keep init from answering', async (t) => 
 })
 
 test.serial('programs of two containers do not see each other', async (t) => {
-  const [one, two] = [await createMaster(t), await createMaster(t)]
+  const [one, two] = [await createUnfiltered(t), await createUnfiltered(t)]
   await install(one, 'behave')
   const held = one.spawn('./behave', ['hold'])
   await held.started
@@ -294,7 +294,7 @@ test.serial('programs of two containers do not see each other', async (t) => {
 })
 
 requiresSerial('several ids', severalIds)('limits of a user are each container’s own', async (t) => {
-  const [one, two] = [await createMaster(t), await createMaster(t)]
+  const [one, two] = [await createUnfiltered(t), await createUnfiltered(t)]
   for (const master of [one, two]) await install(master, 'exhaust')
   // What a user namespace uses is charged to who made it, too: to the user that makes all of them, where that is no root.
   const kinds = ['keys', 'signals', 'pipes', 'flight', ...(mode === 'rootless-ranges' ? [] : ['inotify'])]
@@ -305,5 +305,20 @@ requiresSerial('several ids', severalIds)('limits of a user are each container�
     t.true((count as number) > 0, `${what}: ${count}, errno ${errno}, beside ${taken}`)
     hog.kill('SIGKILL')
     await hog
+  }
+})
+
+test('a program that makes init its tracer is ended when it stops, and nobody else is', async (t) => {
+  // By pid 1 itself, and by a thread of its: a run with a policy of its own.
+  for (const seccomp of ['off', SeccompPolicy.allowAll().kill('reboot')] as const) {
+    const master = await createUnfiltered(t, { seccomp })
+    await install(master, 'behave')
+    for (const signal of ['10', '19', '5']) {
+      const beside = master.spawn('sleep', ['0.05'])
+      const result = await within(master.run('./behave', ['traceme', signal]), 'the end of a program that is traced')
+      t.is(result.status, 'signaled', JSON.stringify(result))
+      t.is((await beside).status, 'ok')
+    }
+    t.is((await master.run('./behave', ['exit', '3'])).status, 'nonzero-exit')
   }
 })

@@ -66,6 +66,12 @@ export const bars: readonly Bar[] = [
     per: 'execve of /bin/true without limits',
   },
   {
+    what: "execve with seccomp: 'default' ÷ with 'off'",
+    atMost: 1.05,
+    figure: "execve of /bin/true, seccomp: 'default'",
+    per: "execve of /bin/true, seccomp: 'off'",
+  },
+  {
     what: 'overshoot of 100 ms of CPU time by 8 threads',
     atMost: 20_000,
     unit: 'µs',

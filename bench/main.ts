@@ -21,8 +21,9 @@ import { limits } from './limits.js'
 import { memory } from './memory.js'
 import { reset } from './reset.js'
 import type { Figure } from './sample.js'
+import { seccomp } from './seccomp.js'
 
-const groups: Record<string, Group> = { exec, create, ping, reset, heap, memory, limits, accuracy }
+const groups: Record<string, Group> = { exec, create, ping, reset, heap, memory, limits, seccomp, accuracy }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

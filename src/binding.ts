@@ -7,9 +7,11 @@ export type {
   Container,
   ErrorData,
   Extra,
+  LandlockInput,
   MountInput,
   ProbeFeature,
   ProbeResult,
+  Seccomp as NativeSeccomp,
   SetupInput,
 } from '#binding'
 

@@ -13,8 +13,18 @@
  *
  * Late completions of forgotten ids own nothing but, possibly, a descriptor, which is closed.
  */
-import { binding, type Container, type ErrorData, type Extra, type NativeBridge, type SetupInput } from './binding.js'
+import {
+  binding,
+  type Container,
+  type ErrorData,
+  type Extra,
+  type NativeBridge,
+  type NativeSeccomp,
+  type SetupInput,
+} from './binding.js'
 import { adoptFd, discardFd, setOwner } from './descriptor.js'
+import { HotcellError } from './errors.js'
+import { invalidPolicy } from './options/invalid.js'
 import { traceResult, type TraceResult } from './result.js'
 
 /** Doubles in a row: id, kind, and ten of the kind's own. */
@@ -87,8 +97,8 @@ class Bridge {
     setOwner(this.#native)
   }
 
-  launch(setup: SetupInput): Container {
-    return this.#native.launch(setup)
+  launch(setup: SetupInput, seccomp: NativeSeccomp): Container {
+    return this.#native.launch(setup, seccomp)
   }
 
   expect(id: number, container: Container | undefined): Reply {
@@ -143,8 +153,9 @@ class Bridge {
       this.#pending.delete(id)
       if (reply.counted) this.#counted--
       if (kind === RESULT) {
-        reply.result = traceResult(rows, at + 2)
-        reply.extra = extras?.[i] ?? undefined
+        const extra = extras?.[i] ?? undefined
+        reply.result = traceResult(rows, at + 2, extra)
+        reply.extra = extra
       } else if (kind === FILE) {
         adoptFd(a)
         reply.fd = a
@@ -168,9 +179,19 @@ class Bridge {
 let current: Bridge | undefined
 
 /** Starts to make a container, on this thread's bridge, which is made with the first one. */
-export function launch(setup: SetupInput): Container {
+export function launch(setup: SetupInput, seccomp: NativeSeccomp): Container {
   current ??= new Bridge()
-  return current.launch(setup)
+  return current.launch(setup, seccomp)
+}
+
+/** Compiles a policy: a profile by name, or JSON, which `file` names in messages. */
+export function compileSeccomp(profile: string | null, json: string | null, file: string | undefined): NativeSeccomp {
+  try {
+    return new (binding().Seccomp)(profile, json, file ?? null)
+  } catch (error) {
+    // What is wrong with it, and where, is all that native has to say.
+    throw error instanceof HotcellError ? error : invalidPolicy(error)
+  }
 }
 
 /**

@@ -90,8 +90,19 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       this.#ended = Promise.resolve(this.#report(new AbortError(signal)))
       return
     }
-    const { args, env, cwd, rlimits, limits } = command
-    const spawned = container.spawn(args, env, cwd, pipes, rlimits, limits.numbers, limits.cpuSet, FLAG_STARTED)
+    const { args, env, cwd, rlimits, limits, seccomp, landlock } = command
+    const spawned = container.spawn(
+      args,
+      env,
+      cwd,
+      pipes,
+      rlimits,
+      limits.numbers,
+      limits.cpuSet,
+      seccomp,
+      landlock,
+      FLAG_STARTED,
+    )
     this.#run = spawned.id
     this.#reply = expect(container, spawned.id)
     this.#stdin = new Input(spawned.stdin)

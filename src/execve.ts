@@ -30,11 +30,23 @@ export async function execve(
   options: Cancellable | undefined,
   defaults: EncodedLimits,
 ): Promise<TraceResult> {
-  const { args, env, cwd, fds, execFile, rlimits, limits, syncFunc } = encodeExecve(param, defaults)
+  const { args, env, cwd, fds, execFile, rlimits, limits, seccomp, landlock, syncFunc } = encodeExecve(param, defaults)
   const signal = cancellableSignal(options)
   refuseAborted(signal)
   const flags = syncFunc === undefined ? 0 : FLAG_SYNC
-  const run = container.execve(args, env, cwd, fds, execFile, rlimits, limits.numbers, limits.cpuSet, flags)
+  const run = container.execve(
+    args,
+    env,
+    cwd,
+    fds,
+    execFile,
+    rlimits,
+    limits.numbers,
+    limits.cpuSet,
+    seccomp,
+    landlock,
+    flags,
+  )
   const reply = expect(container, run)
   if (signal === undefined && syncFunc === undefined) return ended(await reply.settled)
 

@@ -120,9 +120,9 @@ export class Master implements AsyncDisposable {
    * @see namespaces(7), pivot_root(2)
    */
   static async create(options?: MasterOptions): Promise<Master> {
-    const { setup, signal, limits } = planContainer(options)
+    const { setup, seccomp, signal, limits } = planContainer(options)
     refuseAborted(signal)
-    const container = launch(setup)
+    const container = launch(setup, seccomp)
     const created = expect(container, container.id)
     const closed = watch(container.closedId)
     const cancellation = new CreateCancellation(signal, container)

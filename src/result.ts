@@ -1,3 +1,4 @@
+import type { Extra } from './binding.js'
 import { signalName } from './signals.js'
 
 /** What a run used. Times are milliseconds with microsecond resolution, sizes are bytes. */
@@ -44,7 +45,7 @@ export type FileOperation = 'read' | 'write' | 'stat' | 'execute'
  * | `time-limit` | `limits.cpuTimeMs` or `RLIMIT_CPU` (SIGXCPU) as `cpu`, `limits.wallTimeMs` as `wall` |
  * | `memory-limit` | `limits.memoryBytes`: the OOM killer, or what was found to be in use |
  * | `output-limit` | `limits.outputBytes`, or `RLIMIT_FSIZE` (SIGXFSZ) as `file-size` |
- * | `disallowed-syscall` | a seccomp filter killed it (SIGSYS); `syscall` is `'unknown'` where the kernel does not say |
+ * | `disallowed-syscall` | its seccomp policy kills for `syscall`, made with these `args` (six, in hexadecimal: `'0x7'`); the name is `'unknown'`, and without arguments, where a filter of the program's own, or a trap, ended it by SIGSYS |
  * | `disallowed-file` | file tracing refused it |
  *
  * A program that could not be started has no result: that is a rejected promise.
@@ -57,7 +58,7 @@ export type TraceResult = Usage &
     | { status: 'time-limit'; limit: 'cpu' | 'wall' }
     | { status: 'memory-limit' }
     | { status: 'output-limit'; limit: 'stdout' | 'stderr' | 'file-size' }
-    | { status: 'disallowed-syscall'; syscall: string }
+    | { status: 'disallowed-syscall'; syscall: string; args?: readonly string[] }
     | { status: 'disallowed-file'; path: string; operation: FileOperation }
   )
 
@@ -83,7 +84,7 @@ const WALL_TIME_LIMIT = 7
 const MEMORY_LIMIT = 8
 
 /** Reads a result off the nine doubles that begin at `at`. */
-export function traceResult(rows: Float64Array, at: number): TraceResult {
+export function traceResult(rows: Float64Array, at: number, extra?: Extra): TraceResult {
   const detail = rows[at + 1] as number
   const userUs = rows[at + 2] as number
   const systemUs = rows[at + 3] as number
@@ -112,7 +113,7 @@ export function traceResult(rows: Float64Array, at: number): TraceResult {
     case FILE_SIZE_LIMIT:
       return { status: 'output-limit', limit: 'file-size', ...usage }
     case DISALLOWED_SYSCALL:
-      return { status: 'disallowed-syscall', syscall: 'unknown', ...usage }
+      return { status: 'disallowed-syscall', ...disallowed(extra), ...usage }
     case STDOUT_LIMIT:
       return { status: 'output-limit', limit: 'stdout', ...usage }
     case STDERR_LIMIT:
@@ -121,6 +122,12 @@ export function traceResult(rows: Float64Array, at: number): TraceResult {
     default:
       return { status: 'signaled', signal: signalName(detail), ...usage }
   }
+}
+
+/** Which call it was, if native knows. */
+function disallowed(extra: Extra | undefined): { syscall: string; args?: readonly string[] } {
+  if (extra?.syscall === undefined || extra.args === undefined) return { syscall: 'unknown' }
+  return { syscall: extra.syscall, args: extra.args.split(' ') }
 }
 
 /** The same run judged anew: what it used stays. */

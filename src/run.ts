@@ -68,8 +68,20 @@ function isStream(input: Uint8Array | null | StreamInput): input is StreamInput 
 }
 
 async function runCollected(container: Container, command: Command, input: Uint8Array | null): Promise<RunResult> {
-  const { args, env, cwd, rlimits, limits, encoding, signal } = command
-  const id = container.run(args, env, cwd, input, limits.outputBytes, rlimits, limits.numbers, limits.cpuSet, 0)
+  const { args, env, cwd, rlimits, limits, seccomp, landlock, encoding, signal } = command
+  const id = container.run(
+    args,
+    env,
+    cwd,
+    input,
+    limits.outputBytes,
+    rlimits,
+    limits.numbers,
+    limits.cpuSet,
+    seccomp,
+    landlock,
+    0,
+  )
   const reply = expect(container, id)
   if (signal === undefined) {
     await reply.settled

@@ -43,6 +43,13 @@ export async function createMaster(t: ExecutionContext, options?: MasterOptions)
   return master
 }
 
+/**
+ * The same without a seccomp filter: for attacks that the default profile refuses, and that the rest has to withstand all the same.
+ */
+export function createUnfiltered(t: ExecutionContext, options: MasterOptions = {}): Promise<Master> {
+  return createMaster(t, { seccomp: 'off', ...options })
+}
+
 let support: Promise<HostSupport> | undefined
 
 /** Whether `probe()` found this feature on the host. */

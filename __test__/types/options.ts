@@ -34,13 +34,15 @@ export function container(): void {
     { mounts: [...defaultMounts(), { source: '/opt', target: '/opt' }, { type: 'tmpfs', target: '/x', inodes: 10 }] },
     { env: { A: '1', B: undefined, C: Buffer.from('x') }, maskedPaths: [...defaultMaskedPaths, '/proc/cpuinfo'] },
     { cgroup: { name: 'judge', base: '/judge.slice', version: 2 }, limits: { cpuTimeMs: 1, cpuSet: '0-1' } },
+    { seccomp: 'judge' },
+    { seccomp: { defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['ptrace'], action: 'SCMP_ACT_KILL' }] } },
     { seccomp: 'off', cgroup: false, network: 'host', proc: 'none', userNamespace: true, user: { uid: 1, gid: 2 } },
   ] as const satisfies readonly MasterOptions[]
   void given
 
   // What this version does not enforce is no part of its types.
   // @ts-expect-error
-  void ({ seccomp: 'default' } satisfies MasterOptions)
+  void ({ seccomp: 'docker' } satisfies MasterOptions)
   // @ts-expect-error
   void ({ cgroup: true } satisfies MasterOptions)
   // @ts-expect-error
@@ -60,8 +62,9 @@ export function execve(): void {
   void master.execve({ args: ['ls'], rlimits: [{ resource: 'nofile', soft: 64, hard: 'unlimited' }] })
   // @ts-expect-error
   void master.execve({ args: [] })
+  void master.execve({ args: ['ls'], landlock: { read: ['/usr'], bind: [80], whenUnsupported: 'degrade' } })
   // @ts-expect-error
-  void master.execve({ args: ['ls'], landlock: {} })
+  void master.execve({ args: ['ls'], landlock: { reed: [] } })
   // @ts-expect-error
   void master.execve({ args: ['ls'], tty: true })
   // @ts-expect-error

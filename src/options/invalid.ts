@@ -40,6 +40,12 @@ export function outOfRange(name: string, range: string, value: unknown): Coded<R
   return coded(new RangeError(`The "${name}" option must be ${range}; received ${short(value)}`), 'ERR_OUT_OF_RANGE')
 }
 
+/** A policy that native refused, for a reason that names file, rule and field. */
+export function invalidPolicy(cause: unknown): Coded<TypeError> {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return coded(new TypeError(`The "seccomp" option is no policy: ${reason}`, { cause }), 'ERR_INVALID_ARG_VALUE')
+}
+
 /** There is no option of that name. */
 export function unknownName(name: string, nearest: string | undefined, known: Iterable<string>): Coded<TypeError> {
   const cure = nearest === undefined ? `Known are: ${[...known].join(', ')}` : `Did you mean "${nearest}"?`

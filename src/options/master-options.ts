@@ -4,7 +4,7 @@
  * (whether a path exists, whether a namespace can be had) is left to it.
  */
 import { posix, resolve } from 'node:path'
-import type { SetupInput } from '../binding.js'
+import type { NativeSeccomp, SetupInput } from '../binding.js'
 import { defaultPath, encodeEnv, type EnvInput } from '../env.js'
 import { containerPath, defaultMounts, encodeMount, tmpfsBounds, type Mount } from '../mounts.js'
 import { abortSignal, type Cancellable } from './cancellable.js'
@@ -13,7 +13,7 @@ import { invalidType, invalidValue } from './invalid.js'
 import { encodeLimits, type EncodedLimits, type Limits } from './limits.js'
 import { checkNames, names } from './names.js'
 import { integer, list, oneOf, text } from './primitives.js'
-import { refuseSeccomp, type SeccompInput } from './seccomp.js'
+import { encodeSeccomp, type SeccompInput } from './seccomp.js'
 
 /** What a container is made from. Paths are the container's unless said otherwise; relative ones start at `workDir`. */
 export interface MasterOptions extends Cancellable {
@@ -58,7 +58,7 @@ export interface MasterOptions extends Cancellable {
   proc?: 'masked' | 'pid' | 'none' | undefined
   /** Defaults for every run. */
   limits?: Limits | undefined
-  /** This version installs no seccomp filter. @default 'off' */
+  /** What system calls runs may make if they ask for nothing else. @default 'default' */
   seccomp?: SeccompInput | undefined
   /**
    * Where to make the cgroups that limits are held by and figures come from. With options, every run is in one, and a
@@ -122,6 +122,7 @@ const allowedSymlink = names<{ target: string; path: string }>('symlinks[]', { t
 export interface ContainerPlan {
   setup: SetupInput
   signal: AbortSignal | undefined
+  seccomp: NativeSeccomp
   /** The defaults of each run. */
   limits: EncodedLimits
 }
@@ -129,7 +130,6 @@ export interface ContainerPlan {
 /** Checks the options, and turns them into what native wants. */
 export function planContainer(options: MasterOptions = {}): ContainerPlan {
   checkNames(options, allowed)
-  refuseSeccomp(options.seccomp)
   const workDir = options.workDir === undefined ? '/w' : absolute('workDir', options.workDir)
   const tmpfs = options.tmpfs ?? {}
   checkNames(tmpfs, allowedTmpfs)
@@ -161,7 +161,8 @@ export function planContainer(options: MasterOptions = {}): ContainerPlan {
     limits: limits.numbers,
     cpuSet: limits.cpuSet,
   }
-  return { setup, signal: abortSignal(options.signal), limits }
+  const seccomp = encodeSeccomp(options.seccomp ?? 'default')
+  return { setup, seccomp, signal: abortSignal(options.signal), limits }
 }
 
 function encodeSymlink(link: unknown, index: number, workDir: string): { target: string; path: string } {

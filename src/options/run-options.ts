@@ -3,16 +3,17 @@
  * make of what they have in common.
  */
 import type { Readable } from 'node:stream'
-import type { Bytes } from '../binding.js'
+import type { Bytes, LandlockInput, NativeSeccomp } from '../binding.js'
 import type { CopySource } from '../copy-source.js'
 import { encodeEnv, encodeStrings, type EnvInput } from '../env.js'
 import { abortSignal, type Cancellable } from './cancellable.js'
 import { invalidType } from './invalid.js'
+import { encodeLandlock, type LandlockRules } from './landlock.js'
 import { encodeLimits, type EncodedLimits, type Limits } from './limits.js'
 import { checkNames, names } from './names.js'
 import { bytes, containerPath, list, oneOf, type ContainerPath } from './primitives.js'
 import { encodeRLimits, type RLimit } from './rlimits.js'
-import { refuseSeccomp, type SeccompInput } from './seccomp.js'
+import { encodeSeccomp, type SeccompInput } from './seccomp.js'
 
 /** How collected output is given: as strings, decoded as UTF-8, or as Buffers. */
 export type Encoding = 'utf8' | 'buffer'
@@ -32,8 +33,10 @@ interface CommonOptions<E extends Encoding> extends Cancellable {
   limits?: Limits | undefined
   /** `'utf8'`: invalid bytes become U+FFFD. @default 'utf8' */
   encoding?: E | undefined
-  /** This version installs no seccomp filter. @default 'off' */
+  /** What system calls the program may make. @default that of the container */
   seccomp?: SeccompInput | undefined
+  /** What it may do with files and ports. @default what all programs may */
+  landlock?: LandlockRules | undefined
 }
 
 /** Options of `run()`. */
@@ -73,8 +76,9 @@ const common = {
   limits: true,
   encoding: true,
   seccomp: true,
+  landlock: true,
 } as const
-const later = ['landlock', 'trace', 'tty']
+const later = ['trace', 'tty']
 const allowedRun = names<RunOptions>('options', { ...common, input: true, files: true, collect: true }, later)
 const allowedSpawn = names<SpawnOptions>('options', { ...common, stdin: true, stdout: true, stderr: true }, later)
 
@@ -85,6 +89,8 @@ export interface Command {
   cwd: Bytes | null
   rlimits: number[] | null
   limits: EncodedLimits
+  seccomp: NativeSeccomp | null
+  landlock: LandlockInput | null
   encoding: Encoding
   signal: AbortSignal | undefined
 }
@@ -142,7 +148,6 @@ function encodeCommand(
   options: CommonOptions<Encoding>,
   defaults: EncodedLimits,
 ): Command {
-  refuseSeccomp(options.seccomp)
   bytes('file', file)
   return {
     args: encodeStrings('args', [file, ...(list('args', args) as ContainerPath[])]),
@@ -150,6 +155,8 @@ function encodeCommand(
     cwd: options.cwd === undefined ? null : containerPath('cwd', options.cwd),
     rlimits: encodeRLimits(options.rlimits),
     limits: encodeLimits(options.limits, defaults),
+    seccomp: options.seccomp === undefined ? null : encodeSeccomp(options.seccomp),
+    landlock: encodeLandlock(options.landlock),
     encoding: options.encoding === undefined ? 'utf8' : oneOf('encoding', options.encoding, ['utf8', 'buffer']),
     signal: abortSignal(options.signal),
   }

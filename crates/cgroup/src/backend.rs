@@ -32,6 +32,10 @@ pub trait Backend {
     fn memory_peak(&mut self) -> Result<Option<u64>, Error>;
     /// What the OOM killer did.
     fn oom(&mut self) -> Result<OomCounts, Error>;
+    /// Whether the peak of memory is at the limit, where that says more than the counts.
+    fn peak_at_limit(&mut self) -> Result<bool, Error> {
+        Ok(false)
+    }
     /// The most processes and threads.
     fn processes_peak(&mut self) -> Result<Option<u64>, Error>;
     /// Forks that failed.

@@ -258,7 +258,7 @@ impl Group {
             usage.memory_charged_bytes = peak;
         }
         let counts = self.counts()?;
-        usage.oom = counts.oom.since(start.counts.oom);
+        usage.oom = self.blame(counts.oom.since(start.counts.oom))?;
         usage.processes_peak =
             counts.processes_peak.filter(|peak| start.counts.processes_peak.is_none_or(|before| *peak > before));
         usage.processes_refused = counts.refused.saturating_sub(start.counts.refused);
@@ -269,7 +269,17 @@ impl Group {
     /// Whether the OOM killer was at work since [`Self::begin`]: on v1 it kills one process only, and the others go on.
     pub fn oom(&mut self) -> Result<Option<Oom>, Error> {
         let start = self.start.counts.oom;
-        self.half(Controller::Memory).map_or(Ok(None), |half| Ok(half.oom()?.since(start)))
+        let found = self.half(Controller::Memory).map_or(Ok(None), |half| Ok(half.oom()?.since(start)))?;
+        self.blame(found)
+    }
+
+    /// On whose account it was, where the counts do not tell.
+    fn blame(&mut self, found: Option<Oom>) -> Result<Option<Oom>, Error> {
+        if found != Some(Oom::Outside) {
+            return Ok(found);
+        }
+        let at_limit = self.half(Controller::Memory).map_or(Ok(false), |half| half.peak_at_limit())?;
+        Ok(Some(if at_limit { Oom::Limit } else { Oom::Outside }))
     }
 
     /// Kills every process in it, however fast they fork, and waits until all are dead (not until their parents reaped them: so long

@@ -215,11 +215,13 @@ impl Backend for V1 {
         for control in self.memory_failures.iter_mut().flatten() {
             at_limit += control.number()?;
         }
-        // Linux 6.18 was seen to count no failures.
-        if let (Some(limit), Some(peak)) = (self.memory_bytes, self.memory_peak()?) {
-            at_limit += u64::from(peak.saturating_add(OOM_WITHIN) >= limit);
-        }
         Ok(OomCounts { kills, at_limit })
+    }
+
+    fn peak_at_limit(&mut self) -> Result<bool, Error> {
+        // Linux 6.18 was seen to count no failures.
+        let Some(limit) = self.memory_bytes else { return Ok(false) };
+        Ok(self.memory_peak()?.is_some_and(|peak| peak.saturating_add(OOM_WITHIN) >= limit))
     }
 
     fn processes_peak(&mut self) -> Result<Option<u64>, Error> {

@@ -11,7 +11,7 @@ use crate::pipe;
 use crate::run::Collector;
 use crate::seccomp::Seccomp;
 use hotcell_linux::seqpacket;
-use hotcell_protocol::{Exec, ExecFlags, Failure, OpenFile, OpenHow, RLimit, RequestBody, Setup, Step};
+use hotcell_protocol::{Exec, ExecFlags, Failure, Landlock, OpenFile, OpenHow, RLimit, RequestBody, Setup, Step};
 use hotcell_seccomp::Profile;
 use nix::libc;
 use serde_bytes::Bytes;
@@ -54,6 +54,8 @@ pub struct Program<'a> {
     pub limits: Limits,
     /// What system calls it may make; without one, what the container says.
     pub seccomp: Option<Seccomp>,
+    /// What it may do with files and ports, beside what all programs may.
+    pub landlock: Option<Landlock<'a>>,
     /// Deliver [`Event::SyncPoint`] before it is executed, and wait for [`Master::resume`] or [`Master::abort`].
     pub sync: bool,
     /// Deliver [`Event::Started`] once it is executed.
@@ -276,7 +278,7 @@ impl Master {
         collector: Option<Arc<Collector>>,
         sink: &Arc<dyn Sink>,
     ) {
-        let Program { args, env, cwd, mut rlimits, limits, seccomp, sync, report_start } = program;
+        let Program { args, env, cwd, mut rlimits, limits, seccomp, landlock, sync, report_start } = program;
         let fail = |error| {
             if let Some(collector) = &collector {
                 collector.close();
@@ -312,6 +314,7 @@ impl Master {
             limits: shares.init,
             group: lease.as_ref().map(|lease| lease.numbered.as_run_group()),
             filter,
+            landlock,
             fds: count as u32,
             flags: ExecFlags { execute_fd: executables > 0, sync, report_start },
         });

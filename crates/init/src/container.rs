@@ -17,8 +17,9 @@ use crate::exec::{Plan, Progress, Spawner, plan};
 use crate::files::{self, BATCH_MAX, Tickets};
 use crate::groups::Group;
 use crate::identity::Ids;
+use crate::landlock;
 use crate::reset::Resetter;
-use crate::runs::Run;
+use crate::runs::{Run, unborn};
 use crate::setup::{Attached, Built, EnterAnywhere, Tree};
 use crate::slots::{Slots, Surroundings};
 use crate::sweep::{self, Tag};
@@ -28,7 +29,8 @@ use hotcell_linux::eventfd::EventFd;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
 use hotcell_linux::{errno, memfd, process, signal};
 use hotcell_protocol::{
-    Exec, Failure, GroupFiles, Opened, Reply, ReplyBody, Request, RequestBody, Resource, Setup, Step, VERSION, codec,
+    Exec, Failure, GroupFiles, Opened, Reply, ReplyBody, Request, RequestBody, Resource, Setup, Step, VERSION, Verdict,
+    codec,
 };
 use std::collections::VecDeque;
 use std::io;
@@ -86,6 +88,8 @@ pub fn packet_buffer() -> Vec<u8> {
 
 /// How many ended processes are reaped before the host is listened to again: programs can make orphans as fast as we reap them.
 const REAP_SLICE: usize = 128;
+/// After how many slices a run is over although there may be more to reap.
+const REAP_ROUNDS: u32 = 64;
 
 /// What the loop waits and clones with.
 struct Kernel {
@@ -304,7 +308,8 @@ impl Container {
             RequestBody::Execve(exec) => self.execute(id, &exec, fds, kernel),
             RequestBody::Kill { run, signal } => {
                 if i32::from(signal) == libc::SIGKILL && self.cancel_deferred(run) {
-                    return self.done(run, Err(Failure::new(Step::CloneChild, libc::ECANCELED)));
+                    let now = process::monotonic_us();
+                    return self.reply(run, unborn(Verdict::Signaled(signal), now), &[]);
                 }
                 self.kill(run, signal.into());
                 Ok(())
@@ -439,6 +444,11 @@ impl Container {
             plan.limit_processes(most.saturating_add(own));
         }
         plan.hides_cgroup = self.hides_cgroup || exec.group.is_some();
+        if let Some(rules) = &exec.landlock
+            && let Some(ruleset) = landlock::ruleset(&self.tree, &self.work_dir, rules)?
+        {
+            plan.restrict(ruleset).map_err(failed)?;
+        }
         let limits = plan.limits;
         let group = match &exec.group {
             None => None,
@@ -727,6 +737,11 @@ impl Container {
                 self.note_progress(kernel)?;
             }
             match process::wait_any(false) {
+                // It has made us its tracer (PTRACE_TRACEME), and stopped: nobody will ever let it go on.
+                Ok(Some(stopped)) if libc::WIFSTOPPED(stopped.status) => {
+                    let _ = process::kill(stopped.pid, libc::SIGKILL);
+                    continue;
+                }
                 Ok(Some(reaped)) => {
                     let is_main = |run: &&mut Run| run.child.pid() == Some(reaped.pid) && run.end.is_none();
                     if let Some(run) = self.runs.iter_mut().find(is_main) {
@@ -790,7 +805,8 @@ impl Container {
         };
         for run in self.runs.iter_mut().filter(|run| run.end.is_some()) {
             run.sweeps += 1;
-            run.is_swept = strangers == 0;
+            // Its dead are to be reaped as well, but not those that another run makes without end.
+            run.is_swept = strangers == 0 && (!self.is_reaping || run.sweeps > REAP_ROUNDS);
             if strangers > 0 && !run.group_killed {
                 run.group_killed = run.group().is_some_and(|group| group.kill());
             }

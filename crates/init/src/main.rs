@@ -29,6 +29,7 @@ mod files;
 mod groups;
 mod guard;
 mod identity;
+mod landlock;
 mod launcher;
 mod reset;
 mod runs;

@@ -113,14 +113,12 @@ impl Run {
         })
     }
 
-    /// What to report if there never was a child: the limit that it had exceeded before its turn came, else why not.
+    /// What to report if there never was a child: the limit that it had exceeded before its turn came, or that it was killed; else why not.
     pub fn not_cloned(self, failure: Option<Failure>) -> ReplyBody {
         let failure = failure.unwrap_or_else(|| Failure::new(Step::CloneChild, libc::EAGAIN));
-        let wall_us = monotonic_us().saturating_sub(self.started_us);
-        self.breach.and_then(verdict).map_or(ReplyBody::Failed(failure), |verdict| {
-            let usage = Usage { wall_us, setup_us: wall_us, ..Usage::default() };
-            ReplyBody::Ended(Outcome { verdict, usage, disallowed: None, group_killed: false })
-        })
+        let killed = (failure.errno == libc::ECANCELED).then_some(Verdict::Signaled(libc::SIGKILL as u8));
+        let verdict = self.breach.and_then(verdict).or(killed);
+        verdict.map_or(ReplyBody::Failed(failure), |verdict| unborn(verdict, self.started_us))
     }
 
     fn disallowed(&self) -> Option<Disallowed> {
@@ -136,6 +134,13 @@ impl Run {
         self.orphans.system_us += usage.system_us;
         self.orphans.max_rss_bytes = self.orphans.max_rss_bytes.max(usage.max_rss_bytes);
     }
+}
+
+/// The end of a run that was ended before its program was cloned.
+pub fn unborn(verdict: Verdict, started_us: u64) -> ReplyBody {
+    let wall_us = monotonic_us().saturating_sub(started_us);
+    let usage = Usage { wall_us, setup_us: wall_us, ..Usage::default() };
+    ReplyBody::Ended(Outcome { verdict, usage, disallowed: None, group_killed: false })
 }
 
 /// What a breach is called, if it is the whole reason.

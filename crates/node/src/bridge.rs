@@ -12,6 +12,7 @@
 use crate::completion::{self, STRIDE};
 use crate::container::Container;
 use crate::descriptor::close_descriptor;
+use crate::seccomp::Seccomp;
 use crate::setup::SetupInput;
 use crate::value::check;
 use hotcell_host::{Event, Master, RequestId, Sink};
@@ -171,11 +172,11 @@ impl Bridge {
 
     /// Starts to make a container. CREATED or ERROR arrives under its `id`, and at the end CLOSED under its `closedId`.
     #[napi(catch_unwind)]
-    pub fn launch(&self, mut setup: SetupInput) -> Result<Container> {
+    pub fn launch(&self, mut setup: SetupInput, seccomp: &Seccomp) -> Result<Container> {
         let (cgroup, limits) = setup.take_limits()?;
         let setup = setup.into_setup()?;
         let sink = Arc::clone(&self.shared) as Arc<dyn Sink>;
-        Ok(match Master::create_in(setup, &cgroup, &limits, &sink) {
+        Ok(match Master::create_in(setup, &cgroup, &limits, seccomp.policy(), &sink) {
             Ok(master) => {
                 let master = Arc::new(master);
                 lock(&self.shared.containers).insert(master.id().get(), Arc::downgrade(&master));

@@ -2,8 +2,8 @@
 
 use crate::error::{ErrorData, to_js};
 use crate::value::Object;
-use hotcell_host::protocol::Verdict;
-use hotcell_host::{Accounting, Event, Outcome, RequestId, Stream, Usage};
+use hotcell_host::protocol::{Disallowed, Verdict};
+use hotcell_host::{Accounting, Event, Outcome, RequestId, Stream, Usage, call_name};
 use napi::{Result, bindgen_prelude::Buffer, sys};
 use napi_derive::napi;
 use std::os::fd::IntoRawFd;
@@ -23,6 +23,10 @@ pub struct Extra {
     pub stdout: Option<Buffer>,
     /// Of a row of kind RESULT whose output was collected.
     pub stderr: Option<Buffer>,
+    /// Of a row of kind RESULT: the system call that the run was ended for.
+    pub syscall: Option<String>,
+    /// Its six arguments, in hexadecimal with spaces between them.
+    pub args: Option<String>,
 }
 
 // Kinds of rows. `src/binding.ts` has the same numbers.
@@ -56,12 +60,23 @@ pub(crate) unsafe fn write(
             extra = Some(object.raw());
             (ERROR, Data::default())
         }
-        Event::Ended(outcome) => (RESULT, result(outcome, None)),
+        Event::Ended(outcome) => {
+            if let Some(call) = &outcome.disallowed {
+                // SAFETY: the caller's.
+                let object = unsafe { Object::new(env) }?;
+                set_call(object, call)?;
+                extra = Some(object.raw());
+            }
+            (RESULT, result(outcome, None))
+        }
         Event::Collected(collected) => {
             // SAFETY: the caller's.
             let object = unsafe { Object::new(env) }?;
             object.set_buffer(c"stdout", collected.stdout)?;
             object.set_buffer(c"stderr", collected.stderr)?;
+            if let Some(call) = &collected.outcome.disallowed {
+                set_call(object, call)?;
+            }
             extra = Some(object.raw());
             (RESULT, result(collected.outcome, collected.breach))
         }
@@ -79,13 +94,19 @@ pub(crate) unsafe fn write(
     Ok(extra)
 }
 
+fn set_call(object: Object, call: &Disallowed) -> Result<()> {
+    object.set_text(c"syscall", &call_name(call))?;
+    let args: Vec<_> = call.args.iter().map(|arg| format!("{arg:#x}")).collect();
+    object.set_text(c"args", &args.join(" "))
+}
+
 fn first(two: [f64; 2]) -> Data {
     let [a, b] = two;
     [a, b, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 }
 
 /// verdict, its number, user, system and wall µs, memory in bytes, set-up µs, accounting, peak of processes (-1: unknown).
-fn result(Outcome { verdict, usage }: Outcome, breach: Option<Stream>) -> Data {
+fn result(Outcome { verdict, usage, .. }: Outcome, breach: Option<Stream>) -> Data {
     let (code, number) = match verdict {
         Verdict::Exited(code) => (0.0, code),
         Verdict::Signaled(signal) => (1.0, signal),

@@ -4,6 +4,8 @@
 
 use crate::arguments::{ByteArg, descriptor, descriptors, limits, rlimits};
 use crate::bridge::Shared;
+use crate::landlock::LandlockInput;
+use crate::seccomp::Seccomp;
 use hotcell_host::protocol::{Failure, Step};
 use hotcell_host::{Error, Event, Master, Pipes, Program, RequestId, Sink, Spawned as HostSpawned};
 use napi_derive::napi;
@@ -62,6 +64,8 @@ fn program<'a>(
     cwd: Option<&'a ByteArg>,
     rlimit_triples: Option<Vec<f64>>,
     (numbers, cpu_set): (Option<Vec<f64>>, Option<String>),
+    seccomp: Option<&Seccomp>,
+    landlock: Option<&'a LandlockInput>,
     flags: u32,
 ) -> Result<Program<'a>, Failure> {
     Ok(Program {
@@ -70,6 +74,8 @@ fn program<'a>(
         cwd: cwd.map(ByteArg::as_bytes),
         rlimits: rlimit_triples.map_or(Ok(Vec::new()), |triples| rlimits(&triples))?,
         limits: limits(numbers.as_deref(), cpu_set.as_deref())?,
+        seccomp: seccomp.map(Seccomp::policy),
+        landlock: landlock.map(LandlockInput::rules),
         sync: flags & SYNC != 0,
         report_start: flags & STARTED != 0,
     })
@@ -171,10 +177,10 @@ impl Container {
     /// `args` and `env` are NUL-terminated strings laid end to end; `env` null is the container's own, `cwd` null its work
     /// directory, `fds` null /dev/null thrice, `execFile` -1 none. `rlimits` are triples of resource number, soft, hard; Infinity is
     /// unlimited. `limits`: CPU and wall time in microseconds, memory, processes, CPU rate, stack, file size, open files; -1 is none,
-    /// null all of that. `flags`: 1 asks for SYNC before it is executed, 2 for STARTED after.
+    /// null all of that. `seccomp` null is the container's. `flags`: 1 asks for SYNC before it is executed, 2 for STARTED after.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, flags: number"
     )]
     pub fn execve(
         &self,
@@ -186,11 +192,22 @@ impl Container {
         rlimits: Option<Vec<f64>>,
         limits: Option<Vec<f64>>,
         cpu_set: Option<String>,
+        seccomp: Option<&Seccomp>,
+        landlock: Option<LandlockInput>,
         flags: u32,
     ) -> f64 {
         self.ask(|master, sink| {
-            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), flags)
-                .map_err(Error::Perform)?;
+            let program = program(
+                &args,
+                env.as_ref(),
+                cwd.as_ref(),
+                rlimits,
+                (limits, cpu_set),
+                seccomp,
+                landlock.as_ref(),
+                flags,
+            )
+            .map_err(Error::Perform)?;
             let fds = descriptors(fds.as_deref().unwrap_or_default()).map_err(Error::Perform)?;
             let executable = if exec_file == -1.0 {
                 None
@@ -205,7 +222,7 @@ impl Container {
     /// RESULT with stdout and stderr, each of at most `maxOutput` bytes; a program that writes more is killed.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, flags: number"
     )]
     pub fn run(
         &self,
@@ -217,11 +234,22 @@ impl Container {
         rlimits: Option<Vec<f64>>,
         limits: Option<Vec<f64>>,
         cpu_set: Option<String>,
+        seccomp: Option<&Seccomp>,
+        landlock: Option<LandlockInput>,
         flags: u32,
     ) -> f64 {
         self.ask(|master, sink| {
-            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), flags)
-                .map_err(Error::Perform)?;
+            let program = program(
+                &args,
+                env.as_ref(),
+                cwd.as_ref(),
+                rlimits,
+                (limits, cpu_set),
+                seccomp,
+                landlock.as_ref(),
+                flags,
+            )
+            .map_err(Error::Perform)?;
             let input = input.as_ref().map_or(&[][..], ByteArg::as_bytes);
             Ok(master.run(program, input, max_output as usize, sink))
         })
@@ -230,7 +258,7 @@ impl Container {
     /// RESULT. `pipes`: 1 stdin, 2 stdout, 4 stderr; the others are /dev/null. The descriptors returned are the caller's.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, flags: number"
     )]
     pub fn spawn(
         &self,
@@ -241,12 +269,23 @@ impl Container {
         rlimits: Option<Vec<f64>>,
         limits: Option<Vec<f64>>,
         cpu_set: Option<String>,
+        seccomp: Option<&Seccomp>,
+        landlock: Option<LandlockInput>,
         flags: u32,
     ) -> Spawned {
         let mut ends = (None, None, None);
         let id = self.ask(|master, sink| {
-            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), flags)
-                .map_err(Error::Perform)?;
+            let program = program(
+                &args,
+                env.as_ref(),
+                cwd.as_ref(),
+                rlimits,
+                (limits, cpu_set),
+                seccomp,
+                landlock.as_ref(),
+                flags,
+            )
+            .map_err(Error::Perform)?;
             let pipes = Pipes { stdin: pipes & STDIN != 0, stdout: pipes & STDOUT != 0, stderr: pipes & STDERR != 0 };
             let HostSpawned { id, stdin, stdout, stderr } = master.spawn(program, pipes, sink)?;
             ends = (stdin, stdout, stderr);

@@ -37,6 +37,7 @@ fn kind(error: &Error) -> &'static str {
         | Error::MakeSocket { .. }
         | Error::MakePipe { .. }
         | Error::OpenNull { .. }
+        | Error::MakeToken { .. }
         | Error::SendRequest { .. } => "failure",
         Error::SealImage { errno } | Error::StartLauncher { errno }
             if matches!(*errno, libc::EACCES | libc::EPERM | libc::ENOSYS | libc::EINVAL) =>
@@ -45,7 +46,11 @@ fn kind(error: &Error) -> &'static str {
         }
         Error::SealImage { .. } | Error::StartLauncher { .. } | Error::KeepLauncher => "launcher",
         Error::MakeCgroup(_) => "cgroup",
-        Error::HoldLimit { .. } | Error::UseCpus { .. } | Error::UseEarly => "unsupported",
+        Error::HoldLimit { .. }
+        | Error::UseCpus { .. }
+        | Error::UseEarly
+        | Error::ReadPolicy(_)
+        | Error::UseArchitecture => "unsupported",
         Error::UseDestroyed => "closed",
         Error::KeepContainer => "lost",
         Error::TrustReply(_) => "protocol",

@@ -58,6 +58,12 @@ impl std::error::Error for DecodeError {}
 /// Whether it may be sent inline ([`PACKET_MAX`]) is for the caller to see by its length; the payload of a memfd is the
 /// same bytes without the tag.
 pub fn encode<T: Serialize + ?Sized>(message: &T, buffer: &mut Vec<u8>) {
+    buffer.push(TAG_INLINE);
+    append(message, buffer);
+}
+
+/// Appends the encoding of `message` alone.
+pub(crate) fn append<T: Serialize + ?Sized>(message: &T, buffer: &mut Vec<u8>) {
     struct Append<'a>(&'a mut Vec<u8>);
     impl postcard::ser_flavors::Flavor for Append<'_> {
         type Output = ();
@@ -73,7 +79,6 @@ pub fn encode<T: Serialize + ?Sized>(message: &T, buffer: &mut Vec<u8>) {
             Ok(())
         }
     }
-    buffer.push(TAG_INLINE);
     let result = postcard::serialize_with_flavor(message, Append(buffer));
     debug_assert!(result.is_ok(), "a Vec takes everything, and our types have known lengths");
 }

@@ -3,6 +3,7 @@
 //! Descriptors travel beside the packet in this order: the payload's memfd (if any), the program to execute (with
 //! [`ExecFlags::execute_fd`]), then those that become 0, 1, 2, ….
 
+use crate::landlock::Landlock;
 use crate::limits::{RLimit, RunGroup, RunLimits};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,9 @@ pub struct Exec<'a> {
     pub group: Option<RunGroup>,
     /// The seccomp filter that the program is born with, which [`crate::RequestBody::AddFilter`] made known; 0 for none.
     pub filter: u32,
+    /// What it may do with files and ports; `None`: what all programs may.
+    #[serde(borrow)]
+    pub landlock: Option<Landlock<'a>>,
     /// How many descriptors beside the packet become 0, 1, 2, …. With none, all three are `/dev/null`.
     pub fds: u32,
     /// What else is asked for.

@@ -18,6 +18,7 @@
 pub mod codec;
 pub mod exec;
 pub mod filter;
+pub mod landlock;
 pub mod launch;
 pub mod limits;
 pub mod outcome;
@@ -26,10 +27,12 @@ pub mod request;
 pub mod step;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 
 pub use codec::{DecodeError, decode, encode};
 pub use exec::{Exec, ExecFlags, strings};
 pub use filter::{Disallowed, Filter, PASSING_CALLS};
+pub use landlock::{Landlock, LandlockPath};
 pub use launch::{
     Cloned, Guard, Identity, Launch, Launched, Mount, MountKind, Network, Order, ProcMode, Setup, TmpfsLimits,
     UserNamespace,
@@ -39,6 +42,7 @@ pub use outcome::{Outcome, Usage, Verdict};
 pub use reply::{Opened, Reply, ReplyBody};
 pub use request::{CpuCounter, GroupFiles, OpenFile, OpenHow, Request, RequestBody};
 pub use step::{Failure, Step};
+pub use trace::{FileOperation, FileRules, OnViolation, TraceConfig, TraceEvent, TraceSummary};
 
 /// The version of everything in this crate; init states it in [`ReplyBody::Hello`] and the host refuses any other.
 ///

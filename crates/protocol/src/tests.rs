@@ -1,6 +1,10 @@
 //! Claims about the encoding: everything arrives as it was sent, and nothing that was not sent arrives as anything.
 
 use crate::codec::{PACKET_MAX, TAG_INLINE, TAG_MEMFD, split};
+use crate::trace::{
+    Argument, Arguments, CallCount, CallResult, DisallowedCall, FatalViolation, Overflow, TraceSubject, TracedCall,
+    TracedCalls, Violation, append_event, split_batch,
+};
 use crate::*;
 use serde_bytes::{ByteBuf, Bytes};
 
@@ -190,4 +194,92 @@ fn steps_and_resources_are_found_by_number_and_name() {
         assert_eq!(Resource::from_name(resource.name()), Some(*resource));
     }
     assert_eq!(Resource::from_name("RLIMIT_CPU"), None);
+}
+
+fn events() -> Vec<TraceEvent<'static>> {
+    let who = TraceSubject { pid: 7, tid: u32::MAX };
+    let mut arguments = Arguments::new();
+    for argument in [
+        Argument::Number(-100),
+        Argument::Hex(u64::MAX),
+        Argument::Octal(0o644),
+        Argument::Name("O_RDONLY|O_CLOEXEC"),
+        Argument::Text(b"/w/\xff", true),
+        Argument::Bytes(b"abc\0", 4096),
+    ] {
+        arguments.push(argument);
+    }
+    let call = |result| TracedCall { who, call: 257, arguments, result, start_ns: 1, duration_ns: u64::MAX };
+    let none = TracedCall { arguments: Arguments::new(), ..call(CallResult::None) };
+    let violation =
+        Violation { who, call: 2, operation: FileOperation::Execute, path: b"/etc", response: OnViolation::Log };
+    vec![
+        TraceEvent::Call(call(CallResult::Value(-1))),
+        TraceEvent::Call(call(CallResult::Error(512))),
+        TraceEvent::Call(none),
+        TraceEvent::Violation(violation),
+        TraceEvent::Refused { who, call: 425, errno: 38 },
+        TraceEvent::Disallowed(DisallowedCall { who, call: 41, arch: 0xc000_003e, arguments: [1; 6], is_fatal: true }),
+        TraceEvent::Started { who, parent: 7 },
+        TraceEvent::Ended { who, status: 31 },
+        TraceEvent::Lost(9),
+    ]
+}
+
+fn batch() -> Vec<u8> {
+    events().iter().fold(Vec::new(), |mut batch, event| {
+        append_event(event, &mut batch);
+        batch
+    })
+}
+
+#[test]
+fn events_arrive_as_they_were_sent() {
+    let batch = batch();
+    let arrived: Result<Vec<_>, _> = split_batch(&batch).collect();
+    assert_eq!(arrived, Ok(events()));
+    assert_eq!(split_batch(&[]).count(), 0);
+    let config = TraceConfig {
+        files: Some(FileRules { read: vec!["/usr/**".into()], ..FileRules::default() }),
+        on_violation: OnViolation::Kill,
+        calls: TracedCalls::These(vec![0, 511]),
+        learn: true,
+        program_uid: 2,
+        overflow: Overflow::Drop,
+    };
+    assert_eq!(decode(&payload(&config)), Ok(config));
+    let summary = TraceSummary {
+        calls: vec![CallCount { call: 1, count: 2, errors: 3, time_ns: 4 }],
+        threads: 1,
+        violations: 1,
+        fatal: Some(FatalViolation { call: 1, operation: FileOperation::Stat, path: b"/x".to_vec() }),
+        disallowed: None,
+        lost: 3,
+    };
+    assert_eq!(decode(&payload(&summary)), Ok(summary));
+}
+
+/// Every shortened batch, and every batch with a changed byte: events and then at most one error, never a panic.
+#[test]
+fn a_broken_batch_is_an_error_at_its_end() {
+    let whole = batch();
+    for length in 0..whole.len() {
+        let shortened: Vec<_> = split_batch(&whole[..length]).collect();
+        assert!(shortened.iter().rev().skip(1).all(Result::is_ok), "{length}");
+    }
+    for index in 0..whole.len() {
+        for value in [0, 1, 7, 0x7f, 0x80, 0xff] {
+            let mut changed = whole.clone();
+            changed[index] = value;
+            let events: Vec<_> = split_batch(&changed).collect();
+            assert!(events.iter().rev().skip(1).all(Result::is_ok), "{index} {value}");
+        }
+    }
+    // seven arguments: one more than there can be
+    let mut call = payload(&events()[2]);
+    let position = call.len() - 12;
+    assert_eq!(call[position - 1], 0, "an empty list of arguments");
+    call[position - 1] = 7;
+    call.splice(position..position, [3; 7]);
+    assert_eq!(decode::<TraceEvent<'_>>(&call), Err(DecodeError::Payload));
 }

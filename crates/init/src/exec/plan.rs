@@ -70,6 +70,8 @@ pub struct Plan {
     /// Whether the cgroup that it is born in shall be the root of what it sees of cgroups.
     pub hides_cgroup: bool,
     pub has_sync_point: bool,
+    /// The Landlock ruleset that binds the program, or -1.
+    pub landlock: RawFd,
     /// Where to write a byte on arrival at the sync point, or -1.
     pub arrival: i32,
     /// Its pid, stored by the kernel before it runs; 0 until then.
@@ -159,6 +161,7 @@ impl Plan {
             rlimits: plan_limits(exec),
             hides_cgroup: false,
             has_sync_point: exec.flags.sync,
+            landlock: -1,
             arrival: -1,
             strings,
             execute: execute.unwrap_or(-1),
@@ -182,6 +185,16 @@ impl Plan {
     /// Takes a descriptor that the child is to have a copy of.
     pub fn keep(&mut self, descriptor: OwnedFd) {
         self.descriptors.push(descriptor.into_raw_fd());
+    }
+
+    /// Binds the program by a Landlock ruleset.
+    pub fn restrict(&mut self, ruleset: OwnedFd) -> io::Result<()> {
+        // Where it is not overwritten when the run's descriptors are placed.
+        let lowest = self.fds.len().max(3) as i32;
+        let ruleset = file::duplicate_above(ruleset.as_fd(), lowest)?;
+        self.landlock = ruleset.as_raw_fd();
+        self.keep(ruleset);
+        Ok(())
     }
 
     /// Closes our copies, so that who holds the other ends sees what the program does with its own. The child must have been cloned.
