@@ -418,7 +418,7 @@ test('aborting', async (t) => {
 })
 
 test('containers of a pool: all at once, so that nobody waits for ever', async (t) => {
-  const pool = await Pool.create({ size: 3, min: 1, container })
+  const pool = await Pool.create({ size: 3, min: 1, spare: 0, container })
   t.teardown(() => pool.destroy())
   const games = Array.from({ length: 12 }, (_, i) =>
     i % 3 === 2
@@ -455,7 +455,7 @@ test('containers of a pool: all at once, so that nobody waits for ever', async (
 })
 
 test('a pool loses a cell that was kept for somebody', async (t) => {
-  const pool = await Pool.create({ size: 2, container })
+  const pool = await Pool.create({ size: 2, spare: 0, container })
   t.teardown(() => pool.destroy())
   const pids = await pipeline([sh('true'), sh('true')], { pool }).then(() =>
     Promise.all([1, 2].map(() => pool.use(({ pid }) => pid))),
@@ -503,7 +503,7 @@ test('options that are not understood', async (t) => {
 })
 
 test.serial('two hundred pipelines leave nothing', async (t) => {
-  const pool = await Pool.create({ size: 2, container })
+  const pool = await Pool.create({ size: 2, spare: 0, container })
   t.teardown(() => pool.destroy())
   const round = async (i: number): Promise<void> => {
     const watched = i % 2 === 0 ? { captureBytes: 10 } : {}

@@ -13,8 +13,9 @@ import { masterOptions } from './support/mode.js'
 import { runNode } from './support/node.js'
 import { deferred, until, within } from './support/waiting.js'
 
+/** Without spares, unless they are what it is about. */
 async function createPool(t: ExecutionContext, options: PoolOptions = {}): Promise<Pool> {
-  const pool = await Pool.create({ ...options, container: masterOptions(options.container) })
+  const pool = await Pool.create({ spare: 0, ...options, container: masterOptions(options.container) })
   t.teardown(() => pool.destroy())
   return pool
 }
@@ -426,6 +427,34 @@ test('min, size and idleMs', async (t) => {
   t.is((await none.run('echo', ['x'])).stdout, 'x\n')
 })
 
+test('spares are ready while others are reset, and no more are in use for it', async (t) => {
+  const pool = await createPool(t, { size: 2, spare: 2, min: 1, idleMs: 50 })
+  t.is(pool.stats.size, 1)
+  const [a, b] = [await hold(pool), await hold(pool)]
+  const waiting = [pool.run('echo', ['1']), pool.run('echo', ['2'])]
+  await until(() => pool.stats.idle === 2, 'the spares')
+  t.like(pool.stats, { size: 4, busy: 2, queued: 2 })
+  a.release()
+  await a.over
+  // In the same turn of the event loop in which the first one is given back.
+  t.like(pool.stats, { busy: 2, queued: 1, resetting: 1 })
+  b.release()
+  t.deepEqual(
+    (await Promise.all(waiting)).map(({ stdout }) => stdout),
+    ['1\n', '2\n'],
+  )
+  await idle(pool, 1)
+  await Promise.all(
+    Array.from({ length: 30 }, () =>
+      pool.use(async (master) => {
+        t.true(pool.stats.busy <= 2)
+        await master.run('true')
+      }),
+    ),
+  )
+  t.like(pool.stats, { lost: 0, failed: 0, queued: 0, busy: 0 })
+})
+
 test('maxRunsPerCell', async (t) => {
   const pool = await createPool(t, { size: 1, maxRunsPerCell: 2 })
   const pids: number[] = []
@@ -492,7 +521,8 @@ test('options that are not understood', async (t) => {
     [{ sizes: 2 }, /There is no option "sizes". Did you mean "size"\?/],
     [{ size: 0 }, /"size" option must be an integer >= 1/],
     [{ size: 1.5 }, /"size"/],
-    [{ size: 2, min: 3 }, /"min" option must be an integer >= 0 and <= 2/],
+    [{ size: 2, min: 5 }, /"min" option must be an integer >= 0 and <= 4/],
+    [{ size: 2, spare: -1 }, /"spare"/],
     [{ idleMs: 0 }, /"idleMs"/],
     [{ idleMs: 2 ** 31 }, /"idleMs"/],
     [{ maxQueue: -1 }, /"maxQueue"/],

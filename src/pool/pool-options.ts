@@ -11,13 +11,18 @@ export interface PoolOptions extends Cancellable {
   /** What each container is made from, as for `Master.create`. @default {} */
   container?: Omit<MasterOptions, 'signal'> | undefined
   /**
-   * The most containers, and so the most runs, at once. More than there are processors pay off where programs wait.
-   * @default os.availableParallelism()
+   * The most containers that are in use at once, and so the most runs. More than there are processors pay off where programs
+   * wait. @default os.availableParallelism()
    */
   size?: number | undefined
   /**
-   * How many containers are made at the start, and kept however long nobody needs them. 0 makes one at the start, to see
-   * that it can be done, and does not keep it. @default size
+   * How many containers there may be beyond `size`, so that one is ready while another is being reset. They are made when
+   * somebody has to wait. An idle container takes about 100 KiB of memory. @default size
+   */
+  spare?: number | undefined
+  /**
+   * How many containers are made at the start, and kept however long nobody needs them; up to `size + spare`. 0 makes one at
+   * the start, to see that it can be done, and does not keep it. @default size
    */
   min?: number | undefined
   /** How long a container beyond `min` may be idle before it is destroyed, in milliseconds; Infinity for ever. @default 60000 */
@@ -49,6 +54,7 @@ const allowed = names<PoolOptions>('options', {
   signal: true,
   container: true,
   size: true,
+  spare: true,
   min: true,
   idleMs: true,
   maxRunsPerCell: true,
@@ -65,6 +71,7 @@ const TIME_MAX_MS = 0x7fff_ffff
 export interface PoolPlan {
   readonly container: Omit<MasterOptions, 'signal'>
   readonly size: number
+  readonly spare: number
   readonly min: number
   readonly idleMs: number
   readonly maxRunsPerCell: number
@@ -83,10 +90,12 @@ export function planPool(options: PoolOptions = {}): PoolPlan {
   }
   if (prepare !== undefined && typeof prepare !== 'function') throw invalidType('prepare', 'a function', prepare)
   const size = integer('size', options.size ?? availableParallelism(), 1, SIZE_MAX)
+  const spare = integer('spare', options.spare ?? size, 0, SIZE_MAX)
   return {
     container: { ...container },
     size,
-    min: options.min === undefined ? size : integer('min', options.min, 0, size),
+    spare,
+    min: options.min === undefined ? size : integer('min', options.min, 0, size + spare),
     idleMs: orInfinity('idleMs', options.idleMs ?? 60_000, 1, TIME_MAX_MS),
     maxRunsPerCell: orInfinity('maxRunsPerCell', options.maxRunsPerCell ?? Infinity, 1, Number.MAX_SAFE_INTEGER),
     maxQueue: orInfinity('maxQueue', options.maxQueue ?? Infinity, 0, Number.MAX_SAFE_INTEGER),

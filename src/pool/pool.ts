@@ -7,8 +7,8 @@
  *     made ─▶ idle ─▶ busy ─▶ resetting ─▶ idle …        at any moment ─▶ gone
  *
  * It is asked to reset in the same tick in which its user's promise settles, before that user hears of it, and is nobody's
- * until init has answered. Whoever waits is served first come, first served; so there are idle cells only while nobody waits.
- * The most recently used cell goes first: its pages are warm, and those that nobody needs get old enough to be trimmed.
+ * until init has answered. Meanwhile a spare one takes its place: as long as there are any, the reset delays nobody. Whoever waits
+ * is served first come, first served; so there are idle cells only while nobody waits, or as many are in use as may be. The most recently used cell goes first: its pages are warm, and those that nobody needs get old enough to be trimmed.
  *
  * Nothing but work keeps the event loop alive: timers are unref'ed, and those who wait are nothing that libuv knows of. Timers
  * and the container's `closed` hold the pool weakly, so that one which nobody has any more is collected with its containers.
@@ -297,6 +297,7 @@ export class Pool implements AsyncDisposable {
   /** An idle cell, if there is one. */
   #take(): Cell | undefined {
     if (this.#isClosed) throw closed()
+    if (this.#queue.size > 0 || this.#busy >= this.#plan.size) return undefined
     const cell = this.#idle.pop()
     if (cell === undefined) return undefined
     this.#waitTime.record(0)
@@ -317,7 +318,7 @@ export class Pool implements AsyncDisposable {
     const waiter = new Waiter(wanted, signal, (late, error) => this.#leave(late, error))
     this.#queue.push(waiter)
     this.#wanted += wanted
-    while (this.#idle.length > 0 && this.#queue.first === waiter) this.#offer(this.#idle.pop() as Cell)
+    this.#feed()
     this.#grow()
     const cells = await waiter.granted
     const now = performance.now()
@@ -363,30 +364,33 @@ export class Pool implements AsyncDisposable {
 
   /** The turn is over. */
   #release(cell: Cell): void {
-    this.#busy--
     cell.turns++
     this.#runTime.record(performance.now() - cell.since)
     cell.lease?.end()
     cell.lease = undefined
     if (cell.state !== 'gone') {
+      this.#busy--
+      cell.state = 'resetting'
+      this.#resetting++
       if (cell.turns >= this.#plan.maxRunsPerCell || this.#isOver) this.#retire(cell)
       else void this.#renew(cell)
     }
+    this.#feed()
     this.#grow()
     this.#checkDrained()
   }
 
   /** Nobody has used it after all. */
   #unused(cell: Cell): void {
-    this.#busy--
-    if (cell.state !== 'gone') this.#offer(cell)
+    if (cell.state !== 'gone') {
+      this.#busy--
+      this.#offer(cell)
+    }
     this.#checkDrained()
   }
 
   /** Makes it like new. Never rejects. */
   async #renew(cell: Cell): Promise<void> {
-    cell.state = 'resetting'
-    this.#resetting++
     try {
       await cell.master.reset()
       await this.#prepare(cell)
@@ -420,27 +424,31 @@ export class Pool implements AsyncDisposable {
     }
   }
 
-  /** A cell that is like new: to whoever waits, or to those that are idle. */
+  /** A cell that is like new. */
   #offer(cell: Cell): void {
-    const waiter = this.#queue.first
-    if (waiter === undefined) {
-      cell.state = 'idle'
-      cell.since = performance.now()
-      this.#idle.push(cell)
-      if (this.#cells.size > this.#plan.min) this.#trimLater(this.#plan.idleMs)
-      return
-    }
-    this.#begin(cell)
-    this.#wanted--
-    waiter.cells.push(cell)
-    if (waiter.cells.length < waiter.wanted) {
+    cell.state = 'idle'
+    cell.since = performance.now()
+    this.#idle.push(cell)
+    if (this.#queue.size > 0) this.#feed()
+    if (this.#cells.size > this.#plan.min) this.#trimLater(this.#plan.idleMs)
+  }
+
+  /** Gives idle cells to those who wait, as far as there are both, and no more than may be in use. */
+  #feed(): void {
+    while (this.#busy < this.#plan.size) {
+      const waiter = this.#queue.first
+      const cell = waiter === undefined ? undefined : this.#idle.pop()
+      if (waiter === undefined || cell === undefined) return
+      this.#begin(cell)
+      this.#wanted--
+      waiter.cells.push(cell)
       cell.waiter = waiter
-      return
+      if (waiter.cells.length < waiter.wanted) continue
+      for (const each of waiter.cells) each.waiter = undefined
+      this.#queue.remove(waiter)
+      waiter.cancellation.stop()
+      waiter.grant(waiter.cells)
     }
-    for (const each of waiter.cells) each.waiter = undefined
-    this.#queue.remove(waiter)
-    waiter.cancellation.stop()
-    waiter.grant(waiter.cells)
   }
 
   /** Somebody in the queue gives up, or is given up. */
@@ -455,6 +463,8 @@ export class Pool implements AsyncDisposable {
       cell.waiter = undefined
       this.#unused(cell)
     }
+    // Whoever stands behind may need less.
+    this.#feed()
     this.#checkDrained()
   }
 
@@ -463,11 +473,12 @@ export class Pool implements AsyncDisposable {
   /** Makes containers, if somebody waits for one that does not come by itself, or there are too few. */
   #grow(): void {
     if (this.#isOver) return
-    const { size, min } = this.#plan
+    const { size, spare, min } = this.#plan
     for (;;) {
       const all = this.#cells.size + this.#creating
-      const isNeeded = this.#wanted > this.#creating + this.#resetting || (all < min && !this.#isClosed)
-      if (all >= size || !isNeeded) return
+      const isNeeded =
+        this.#wanted > this.#creating + this.#resetting + this.#idle.length || (all < min && !this.#isClosed)
+      if (all >= size + spare || !isNeeded) return
       this.#make(this.#ending.signal).catch((error: Error) => this.#notMade(error))
     }
   }
@@ -528,7 +539,9 @@ export class Pool implements AsyncDisposable {
     if (cell.state === 'gone') return
     this.#lost++
     this.#remove(cell)
+    this.#feed()
     this.#grow()
+    this.#checkDrained()
   }
 
   #retire(cell: Cell): void {
@@ -542,16 +555,17 @@ export class Pool implements AsyncDisposable {
   #remove(cell: Cell): void {
     if (cell.state === 'idle') this.#idle.splice(this.#idle.indexOf(cell), 1)
     if (cell.state === 'resetting') this.#resetting--
+    if (cell.state === 'busy') this.#busy--
     cell.state = 'gone'
     this.#cells.delete(cell)
     cell.lease?.lose()
     const { waiter } = cell
-    if (waiter === undefined) return
-    // It was kept for somebody who waits for another one as well.
-    cell.waiter = undefined
-    waiter.cells.splice(waiter.cells.indexOf(cell), 1)
-    this.#wanted++
-    this.#busy--
+    if (waiter !== undefined) {
+      // It was kept for somebody who waits for another one as well.
+      cell.waiter = undefined
+      waiter.cells.splice(waiter.cells.indexOf(cell), 1)
+      this.#wanted++
+    }
   }
 
   // ── what time brings ─────────────────────────────────────────────────────
