@@ -23,6 +23,10 @@ export interface StageOptions extends Omit<ExecveParam, 'fds' | 'syncFunc'> {
    * @default one of `pool`, or a new one for this stage alone
    */
   master?: Master | undefined
+  /** Not of a stage: the pipeline sees to descriptors. */
+  fds?: never
+  /** Not of a stage: the pipeline starts them together. */
+  syncFunc?: never
   /** Standard input, where no pipe leads there. A stream that fails ends the pipeline. @default empty */
   input?: string | Uint8Array | Readable | AsyncIterable<string | Uint8Array> | undefined
   /** Copied in before any stage starts, as by `copyIn`: container path to source. @default none */
