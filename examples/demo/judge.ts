@@ -1,6 +1,6 @@
 // One run, one verdict.
 
-import type { Master, TraceResult } from 'hotcell'
+import type { Master, RunOptions, TraceResult } from 'hotcell'
 
 /** What the container says of a run, in words. */
 export function verdict(result: TraceResult): string {
@@ -11,6 +11,12 @@ export function verdict(result: TraceResult): string {
       return `exit code ${result.exitCode}`
     case 'signaled':
       return `killed by ${result.signal}`
+    case 'time-limit':
+      return `time limit (${result.limit})`
+    case 'memory-limit':
+      return 'memory limit'
+    case 'disallowed-syscall':
+      return `disallowed: ${result.syscall}`
     default:
       return result.status
   }
@@ -22,9 +28,9 @@ export async function judge(
   [file, ...args]: [string, ...string[]],
   input: Uint8Array,
   expected: string,
-  signal?: AbortSignal,
+  options: Pick<RunOptions, 'limits' | 'seccomp' | 'signal'> = {},
 ) {
-  const result = await master.run(file, args, { input, encoding: 'utf8', ...(signal && { signal }) })
+  const result = await master.run(file, args, { ...options, input, encoding: 'utf8' })
   const accepted = result.status === 'ok' && result.stdout.trimEnd() === expected.trimEnd()
   return {
     result,

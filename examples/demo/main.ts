@@ -8,7 +8,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { AbortError, Master, type Usage } from 'hotcell'
+import { AbortError, Master, SeccompPolicy, type RunOptions, type Usage } from 'hotcell'
 import { bold, bytes, cyan, dim, green, milliseconds, red, status, table, yellow } from '../terminal.js'
 import { compile, findTools, type Executable } from './compile.js'
 import { Host, median } from './host.js'
@@ -123,26 +123,46 @@ say(
 
 // ── programs that misbehave ──────────────────────────────────────────────────
 say(`\n${bold('misbehaving')}\n`)
-const gcc = tools.get('gcc')
-const inShell: Record<string, string> = {
-  wrong: 'echo 4 24',
-  crash: 'kill -SEGV $$',
-  'gives-up': 'echo this is too hard >&2; exit 3',
-  endless: "trap '' TERM INT; while :; do :; done",
+interface Misbehaviour {
+  expected: string
+  /** The same in the language of the shell, for where there is no compiler. */
+  inShell?: string
+  options?: Pick<RunOptions, 'limits' | 'seccomp'>
+  /** What holds it. */
+  by?: string
 }
-const expectedVerdict: Record<string, string> = {
-  wrong: 'wrong answer',
-  crash: 'killed by SIGSEGV',
-  'gives-up': 'exit code 3',
-  endless: 'cancelled',
+const gcc = tools.get('gcc')
+const misbehaviours: Record<string, Misbehaviour> = {
+  wrong: { expected: 'wrong answer', inShell: 'echo 4 24' },
+  crash: { expected: 'killed by SIGSEGV', inShell: 'kill -SEGV $$' },
+  'gives-up': { expected: 'exit code 3', inShell: 'echo this is too hard >&2; exit 3' },
+  slow: {
+    expected: 'time limit (cpu)',
+    inShell: 'while :; do :; done',
+    options: { limits: { cpuTimeMs: 200 } },
+    by: 'cpuTimeMs: 200',
+  },
+  hungry: { expected: 'memory limit', options: { limits: { memoryBytes: 64_000_000 } }, by: 'memoryBytes: 64_000_000' },
+  bomb: {
+    expected: 'time limit (wall)',
+    options: { limits: { processes: 32, wallTimeMs: 300 } },
+    by: 'processes: 32, wallTimeMs: 300',
+  },
+  curious: {
+    expected: 'disallowed: socket',
+    options: { seccomp: SeccompPolicy.allowAll().kill('socket') },
+    by: 'a SeccompPolicy',
+  },
+  endless: { expected: 'cancelled', inShell: "trap '' TERM INT; while :; do :; done" },
 }
 const patience = 500
 const input = await readFile(here('input/queens.txt'))
 const expected = await readFile(here('expected/queens.txt'), 'utf8')
 const misbehaved: string[][] = []
-for (const program of Object.keys(inShell)) {
+for (const [program, { expected: verdictExpected, inShell, options: held, by }] of Object.entries(misbehaviours)) {
+  if (gcc === undefined && inShell === undefined) continue
   status(`  ${cyan('▸')} ${program}`)
-  let command: [string, ...string[]] = ['/bin/sh', '-c', inShell[program] ?? '']
+  let command: [string, ...string[]] = ['/bin/sh', '-c', inShell ?? '']
   if (gcc !== undefined) {
     const executable = await compile(workshop, gcc, here(`programs/${program}.c`), program, 'C')
     await cell.copyIn(executable.content, executable.file, { mode: 0o755 })
@@ -153,12 +173,12 @@ for (const program of Object.keys(inShell)) {
   began = performance.now()
   let answer: string
   let usage: Usage | undefined
-  let note = ''
+  let note = by ?? ''
   try {
-    const judged = await judge(cell, command, input, expected, signal)
+    const judged = await judge(cell, command, input, expected, { ...held, signal })
     answer = judged.verdict
     usage = judged.result
-    note = judged.result.stderr.trim()
+    note = judged.result.stderr.trim() || note
   } catch (error) {
     if (!(error instanceof AbortError)) throw error
     // Its processes are dead and reaped by now; what they had used until then is in the error.
@@ -166,11 +186,11 @@ for (const program of Object.keys(inShell)) {
     usage = error.result
     note = `AbortSignal after ${patience} ms, rejected after ${milliseconds(performance.now() - began)}`
   }
-  const asExpected = answer === expectedVerdict[program]
+  const asExpected = answer === verdictExpected
   if (!asExpected) wrong += 1
   misbehaved.push([
     program,
-    asExpected ? yellow(answer) : red(`${answer} (expected: ${expectedVerdict[program]})`),
+    asExpected ? yellow(answer) : red(`${answer} (expected: ${verdictExpected})`),
     usage === undefined ? '' : milliseconds(usage.cpuTimeMs),
     usage === undefined ? '' : bytes(usage.memoryBytes),
     dim(note),

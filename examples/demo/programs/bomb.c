@@ -1,0 +1,8 @@
+/* Forks, and so does each child. */
+#include <unistd.h>
+
+int main(void) {
+  for (;;) {
+    fork();
+  }
+}

@@ -1,0 +1,5 @@
+/* Takes all the time there is. */
+int main(void) {
+  for (volatile unsigned long i = 0;; i++) {
+  }
+}
