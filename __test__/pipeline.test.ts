@@ -240,14 +240,16 @@ test('limits are those of a stage', async (t) => {
 })
 
 test('endWhen', async (t) => {
-  const stages = { fails: sh('read x; exit 3'), fine: ['true'], sleeps: ['sleep', '1000'] } as const
-  const first = await within(pipeline(stages, { container, pipes: [], endWhen: 'first-failure' }), 'first-failure')
+  // The one that fails does so once the fine one is over.
+  const stages = { fails: sh('read x <&3; exit 3'), fine: ['true'], sleeps: ['sleep', '1000'] } as const
+  const after = [{ from: ['fine', 3], to: ['fails', 3] }] as const
+  const first = await within(pipeline(stages, { container, pipes: after, endWhen: 'first-failure' }), 'first-failure')
   t.deepEqual([first.cause, first.causedBy, first.ok], ['first-failure', 'fails', false])
   t.like(first.stages, { fails: { status: 'nonzero-exit' }, fine: { status: 'ok' }, sleeps: { status: 'killed' } })
   t.true(first.stages.sleeps.wallTimeMs >= 0 && 'cpuTimeMs' in first.stages.sleeps)
   t.is(first.order.at(-1), 'sleeps')
 
-  const main = await within(pipeline(stages, { container, pipes: [], endWhen: 'main', main: 'fine' }), 'main')
+  const main = await within(pipeline(stages, { container, pipes: after, endWhen: 'main', main: 'fine' }), 'main')
   t.deepEqual([main.cause, main.causedBy], ['main-ended', 'fine'])
   t.is(main.stages.sleeps.status, 'killed')
 

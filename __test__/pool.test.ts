@@ -455,6 +455,15 @@ test('spares are ready while others are reset, and no more are in use for it', a
   t.like(pool.stats, { lost: 0, failed: 0, queued: 0, busy: 0 })
 })
 
+test('there are never more containers than size and spare', async (t) => {
+  const pools = await Promise.all(Array.from({ length: 4 }, () => createPool(t, { size: 4, min: 1 })))
+  await Promise.all(pools.flatMap((pool) => Array.from({ length: 16 }, () => pool.run('sleep', ['0.02']))))
+  t.deepEqual(
+    pools.map(({ stats }) => stats.created),
+    [4, 4, 4, 4],
+  )
+})
+
 test('maxRunsPerCell', async (t) => {
   const pool = await createPool(t, { size: 1, maxRunsPerCell: 2 })
   const pids: number[] = []

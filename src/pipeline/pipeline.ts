@@ -14,7 +14,7 @@ import { HotcellError } from '../errors.js'
 import { Master } from '../master.js'
 import type { Encoding } from '../options/run-options.js'
 import { useSeveral } from '../pool/pool.js'
-import type { TraceResult, Usage } from '../result.js'
+import { outputLimit, usageOf, type TraceResult, type Usage } from '../result.js'
 import type { PipelineResult, PipeResult, StageResult } from './result.js'
 import {
   planPipeline,
@@ -357,20 +357,14 @@ function killed({ breach }: Running, used: Usage | undefined): NonNullable<Runni
     setupTimeMs: 0,
     accounting: 'rusage',
   }
-  return pick(usage, breach ?? { status: 'killed' })
+  return { ...(breach ?? { status: 'killed' }), ...usageOf(usage) }
 }
 
 /** One that ended by itself may have left more in a pipe than it was allowed to write; what it was ended for by a limit stands. */
 function judged({ result, breach }: Running): NonNullable<Running['result']> {
   const own = result as NonNullable<Running['result']>
   const isLimited = own.status === 'time-limit' || own.status === 'memory-limit' || own.status === breach?.status
-  return breach?.status !== 'output-limit' || isLimited ? own : pick(own, breach)
-}
-
-function pick<V extends { status: string }>(usage: Usage, verdict: V): V & Usage {
-  const { userTimeMs, systemTimeMs, cpuTimeMs, wallTimeMs, memoryBytes, setupTimeMs, accounting, processesPeak } = usage
-  const used = { userTimeMs, systemTimeMs, cpuTimeMs, wallTimeMs, memoryBytes, setupTimeMs, accounting }
-  return { ...verdict, ...used, ...(processesPeak === undefined ? {} : { processesPeak }) }
+  return breach?.status !== 'output-limit' || isLimited ? own : outputLimit(own, breach.limit)
 }
 
 /** A writer whose reader has gone ends by SIGPIPE, as it should. Whoever was killed with the others has not failed. */

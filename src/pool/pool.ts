@@ -486,7 +486,6 @@ export class Pool implements AsyncDisposable {
   async #make(signal: AbortSignal | undefined): Promise<void> {
     const creating = this.#create(signal)
     this.#creations.add(creating)
-    this.#creating++
     let cell: Cell
     try {
       cell = await creating
@@ -505,7 +504,14 @@ export class Pool implements AsyncDisposable {
   }
 
   async #create(signal: AbortSignal | undefined): Promise<Cell> {
-    const master = await Master.create({ ...this.#plan.container, signal }).finally(() => this.#creating--)
+    this.#creating++
+    let master: Master
+    try {
+      master = await Master.create({ ...this.#plan.container, signal })
+    } finally {
+      // In the same step in which the cell is added: in between it would not be counted at all, and one too many be made.
+      this.#creating--
+    }
     const cell = new Cell(master, this)
     this.#created++
     this.#cells.add(cell)
