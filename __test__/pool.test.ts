@@ -377,8 +377,8 @@ test('a drain that takes too long is cut short by destroy', async (t) => {
 
 test('a pool whose first containers cannot be made', async (t) => {
   const container = masterOptions({ mounts: [{ source: '/no/such/folder', target: '/x' }] })
-  await rejects(t, Pool.create({ size: 4, container }), 'ENOENT')
-  await rejects(t, Pool.create({ size: 4, min: 0, container }), 'ENOENT')
+  await t.throwsAsync(Pool.create({ size: 4, container }), { instanceOf: HotcellError })
+  await t.throwsAsync(Pool.create({ size: 4, min: 0, container }), { instanceOf: HotcellError })
   const failure = new Error('not prepared')
   const prepare = (): Promise<void> => Promise.reject(failure)
   t.is(await t.throwsAsync(Pool.create({ size: 2, container: masterOptions(), prepare })), failure)
@@ -402,13 +402,13 @@ test('a container that cannot be replaced: who waits is told, and the pool goes 
   })
   const { master, release, over } = await hold(pool)
   const waiting = [pool.run('true'), pool.run('true')]
-  const ends = Promise.all(waiting.map((run) => rejects(t, run, 'ENOENT')))
+  const ends = Promise.all(waiting.map((run) => t.throwsAsync(run, { instanceOf: HotcellError })))
   rmdirSync(source)
   process.kill(master.pid, 'SIGKILL')
   await within(ends, 'those who wait')
   release()
   await over
-  await rejects(t, pool.run('true'), 'ENOENT')
+  await t.throwsAsync(pool.run('true'), { instanceOf: HotcellError })
   mkdirSync(source, { mode: 0o755 })
   t.is((await pool.run('echo', ['x'])).stdout, 'x\n')
   t.true(pool.stats.failed >= 2)

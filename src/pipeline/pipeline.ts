@@ -193,7 +193,7 @@ class Run {
       const param = { ...stage.plan.param, fds, syncFunc }
       this.#ended(stage, await stage.master.execve(param, { signal: stage.ending.signal }))
     } catch (error) {
-      if (error instanceof AbortError) this.#ended(stage, killed(stage, error.result))
+      if (error instanceof AbortError) this.#ended(stage, aborted(stage, error.result))
       else this.#fail(error as Error)
     } finally {
       const { stdin, stdout, stderr } = this.#wiring.stages[index] as Wiring['stages'][number]
@@ -346,9 +346,20 @@ async function copyFiles({ plan, master }: Running, signal: AbortSignal | undefi
   for (const [path, source] of plan.files) await master.copyIn(source, path, { signal })
 }
 
-/** How a run ended that was aborted: for what it did, or with the others. One that was not executed has used nothing. */
-function killed({ breach }: Running, used: Usage | undefined): NonNullable<Running['result']> {
-  const usage: Usage = used ?? {
+/**
+ * How a run ended that was aborted: by itself, if it was faster than the kill; else for what it did, or with the others. One that
+ * was not executed has used nothing.
+ */
+function aborted(stage: Running, used: Usage | undefined): NonNullable<Running['result']> {
+  // What an aborted run had used comes with how it ended.
+  const own = used as (Partial<TraceResult> & Usage) | undefined
+  if (own?.status !== undefined && !(own.status === 'signaled' && own.signal === 'SIGKILL')) {
+    if (stage.breach?.status === 'time-limit') stage.breach = undefined
+    stage.waiting = undefined
+    return own as TraceResult
+  }
+  const { breach } = stage
+  const none: Usage = {
     userTimeMs: 0,
     systemTimeMs: 0,
     cpuTimeMs: 0,
@@ -357,7 +368,7 @@ function killed({ breach }: Running, used: Usage | undefined): NonNullable<Runni
     setupTimeMs: 0,
     accounting: 'rusage',
   }
-  return { ...(breach ?? { status: 'killed' }), ...usageOf(usage) }
+  return { ...(breach ?? { status: 'killed' }), ...usageOf(used ?? none) }
 }
 
 /** One that ended by itself may have left more in a pipe than it was allowed to write; what it was ended for by a limit stands. */
