@@ -22,6 +22,22 @@ export type { ContainerPath } from './src/options/primitives.js'
 export type { RLimit } from './src/options/rlimits.js'
 export type { Encoding, OutputOf, RunOptions, SpawnOptions, StreamOption } from './src/options/run-options.js'
 export type { SeccompInput } from './src/options/seccomp.js'
+export { pipeline } from './src/pipeline/pipeline.js'
+export type { PipelineResult, PipeResult, StageResult } from './src/pipeline/result.js'
+export type {
+  EndWhen,
+  Pipe,
+  PipeEnd,
+  PipelineOptions,
+  Stage,
+  StageName,
+  StageOptions,
+  Stages,
+} from './src/pipeline/stages.js'
+export type { Waiting } from './src/pipeline/waiting.js'
+export { DurationHistogram } from './src/pool/duration-histogram.js'
+export { Pool, type PoolStats } from './src/pool/pool.js'
+export type { PoolOptions } from './src/pool/pool-options.js'
 export {
   SeccompPolicy,
   type OciSeccomp,

@@ -93,6 +93,24 @@ export const bars: readonly Bar[] = [
     atMost: 1,
     figure: 'accuracy of memory, share of what is allowed',
   },
+  {
+    what: 'pool.run, 4 at once, ÷ child_process.spawn',
+    atMost: 1 / 4.5,
+    figure: 'pool.run, 4 at once, size 4',
+    per: 'child_process.spawn, 4 at once',
+  },
+  {
+    what: "a reset cell's turn-around ÷ execve without reset",
+    atMost: 1.3,
+    figure: 'turn-around of a cell, reset',
+    per: 'execve without reset',
+  },
+  {
+    what: 'an idle pool of 100, launcher included',
+    atMost: 25 * 1024 * 1024,
+    unit: 'bytes',
+    figure: 'idle pool of 100, PSS with the launcher',
+  },
 ]
 
 export interface Verdict extends Bar {

@@ -19,11 +19,23 @@ import { exec } from './exec.js'
 import { heap } from './heap.js'
 import { limits } from './limits.js'
 import { memory } from './memory.js'
+import { pools } from './pool.js'
 import { reset } from './reset.js'
 import type { Figure } from './sample.js'
 import { seccomp } from './seccomp.js'
 
-const groups: Record<string, Group> = { exec, create, ping, reset, heap, memory, limits, seccomp, accuracy }
+const groups: Record<string, Group> = {
+  exec,
+  create,
+  ping,
+  reset,
+  heap,
+  memory,
+  limits,
+  seccomp,
+  accuracy,
+  pool: pools,
+}
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -16,9 +16,10 @@ import { systemError } from './system-error.js'
  * | code | means |
  * |---|---|
  * | `ERR_HOTCELL_CGROUP` | a cgroup could not be made, or a limit not be set in it |
- * | `ERR_HOTCELL_CLOSED` | the container was destroyed |
+ * | `ERR_HOTCELL_CLOSED` | the container or the pool was destroyed, or the turn with a container of a pool is over |
  * | `ERR_HOTCELL_CONTAINER_LOST` | its init died or its socket closed, without `destroy()` |
  * | `ERR_HOTCELL_LAUNCHER` | the process that starts containers could not be started, or died |
+ * | `ERR_HOTCELL_POOL_FULL` | as many as `maxQueue` allows wait for a container of the pool already |
  * | `ERR_HOTCELL_PROTOCOL` | something inside spoke out of turn; the container is gone |
  * | `ERR_HOTCELL_TIMEOUT` | init did not answer in time; the container is gone |
  * | `ERR_HOTCELL_TOO_LARGE` | a file is larger than `maxBytes` |
@@ -30,6 +31,7 @@ export type HotcellErrorCode =
   | 'ERR_HOTCELL_CLOSED'
   | 'ERR_HOTCELL_CONTAINER_LOST'
   | 'ERR_HOTCELL_LAUNCHER'
+  | 'ERR_HOTCELL_POOL_FULL'
   | 'ERR_HOTCELL_PROTOCOL'
   | 'ERR_HOTCELL_TIMEOUT'
   | 'ERR_HOTCELL_TOO_LARGE'

@@ -66,6 +66,12 @@ class PingCancellation extends Cancellation {
 }
 
 /**
+ * Another Master for the same container, which it reaches through what `through` makes of it, and whose `closed` settles with
+ * that reply: how a pool lends one. @internal
+ */
+export let faceOf: (master: Master, through: (container: Container) => Container, closed: Reply) => Master
+
+/**
  * A container that is there already when a program comes: a process that waits as pid 1 of its own namespaces, and starts
  * programs on request.
  *
@@ -90,6 +96,10 @@ export class Master implements AsyncDisposable {
   readonly #container: Container
   readonly #closed: Reply
   readonly #limits: EncodedLimits
+
+  static {
+    faceOf = (master, through, closed) => new Master(through(master.#container), master.pid, closed, master.#limits)
+  }
 
   private constructor(container: Container, pid: number, closed: Reply, limits: EncodedLimits) {
     this.#container = container

@@ -131,9 +131,14 @@ function disallowed(extra: Extra | undefined): { syscall: string; args?: readonl
 }
 
 /** The same run judged anew: what it used stays. */
-export function outputLimit(result: TraceResult, limit: 'stdout' | 'stderr'): TraceResult {
+export function outputLimit(result: Usage, limit: 'stdout' | 'stderr'): TraceResult {
+  return { status: 'output-limit', limit, ...usageOf(result) }
+}
+
+/** What a run used, without how it ended. */
+export function usageOf(result: Usage): Usage {
   const { userTimeMs, systemTimeMs, cpuTimeMs, wallTimeMs, memoryBytes, setupTimeMs, accounting } = result
   const usage: Usage = { userTimeMs, systemTimeMs, cpuTimeMs, wallTimeMs, memoryBytes, setupTimeMs, accounting }
   if (result.processesPeak !== undefined) usage.processesPeak = result.processesPeak
-  return { status: 'output-limit', limit, ...usage }
+  return usage
 }

@@ -53,7 +53,7 @@ mod master;
 mod outcome;
 mod outgoing;
 mod pending;
-mod pipe;
+pub mod pipe;
 pub mod probe;
 mod reactor;
 mod reply;

@@ -1,4 +1,4 @@
-//! The pipes between this process and a program, and /dev/null where there is none.
+//! The pipes between this process and a program, those between two programs, and /dev/null where there is none.
 //!
 //! Never a file of the host: a regular file can be opened again through /proc/self/fd with other rights.
 
@@ -20,16 +20,47 @@ pub(crate) struct Pipe {
 
 /// A pipe that the program reads.
 pub(crate) fn to_program() -> Result<Pipe, Error> {
-    let (theirs, ours) = pipe().map_err(|errno| Error::MakePipe { errno: errno as i32 })?;
-    non_blocking(&ours).map_err(|errno| Error::MakePipe { errno: errno as i32 })?;
-    Ok(Pipe { ours, theirs })
+    let Ends { read, write } = make(Ours::Write)?;
+    Ok(Pipe { ours: write, theirs: read })
 }
 
 /// A pipe that the program writes.
 pub(crate) fn from_program() -> Result<Pipe, Error> {
-    let (ours, theirs) = pipe().map_err(|errno| Error::MakePipe { errno: errno as i32 })?;
-    non_blocking(&ours).map_err(|errno| Error::MakePipe { errno: errno as i32 })?;
-    Ok(Pipe { ours, theirs })
+    let Ends { read, write } = make(Ours::Read)?;
+    Ok(Pipe { ours: read, theirs: write })
+}
+
+/// A pipe that has programs at its ends, or a program and this process. Both are close-on-exec.
+#[derive(Debug)]
+pub struct Ends {
+    /// To read from.
+    pub read: OwnedFd,
+    /// To write to.
+    pub write: OwnedFd,
+}
+
+/// Which end of a pipe is for this process, and non-blocking therefore: programs expect theirs to block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ours {
+    /// None: one program writes what another one reads.
+    Neither,
+    /// The one to read from.
+    Read,
+    /// The one to write to.
+    Write,
+}
+
+/// Makes a pipe whose other end, or both, are given to programs by [`crate::Master::execve`].
+pub fn make(ours: Ours) -> Result<Ends, Error> {
+    let made = pipe().and_then(|(read, write)| {
+        match ours {
+            Ours::Neither => {}
+            Ours::Read => non_blocking(&read)?,
+            Ours::Write => non_blocking(&write)?,
+        }
+        Ok(Ends { read, write })
+    });
+    made.map_err(|errno| Error::MakePipe { errno: errno as i32 })
 }
 
 /// The end to read, and the end to write.

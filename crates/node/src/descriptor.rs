@@ -1,6 +1,34 @@
-//! Closing what a completion brought.
+//! Descriptors that JavaScript has as numbers: closing what a completion brought, and making pipes, for which Node has no call.
 
+use hotcell_host::pipe::{self, Ends, Ours};
 use napi_derive::napi;
+use std::os::fd::IntoRawFd;
+
+/// The ends of a pipe, which are the caller's; or why there is none.
+#[napi(object, object_from_js = false)]
+pub struct PipeEnds {
+    /// To read from; -1 if there is none.
+    pub read: i32,
+    /// To write to; -1 if there is none.
+    pub write: i32,
+    /// Why there is none, errno(3); 0 if there is one.
+    pub errno: i32,
+}
+
+/// Makes a pipe(7) to give to programs: close-on-exec, of mode 0666. `ours` is the end that stays here and is non-blocking: 0 for none,
+/// 1 for the one to read from, 2 for the one to write to.
+#[napi(catch_unwind)]
+pub fn make_pipe(ours: u32) -> PipeEnds {
+    let ours = match ours {
+        1 => Ours::Read,
+        2 => Ours::Write,
+        _ => Ours::Neither,
+    };
+    match pipe::make(ours) {
+        Ok(Ends { read, write }) => PipeEnds { read: read.into_raw_fd(), write: write.into_raw_fd(), errno: 0 },
+        Err(error) => PipeEnds { read: -1, write: -1, errno: error.errno().unwrap_or(libc::EMFILE) },
+    }
+}
 
 /// Closes a descriptor that came with FILE or from `spawn`. `fs.close` does the same, but in a worker it prints a warning for each
 /// descriptor that was not opened by `fs`.
