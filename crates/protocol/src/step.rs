@@ -103,6 +103,11 @@ steps! {
     Request, "recvmsg", "understand the request";
     InstallFilter, "seccomp", "install the seccomp filter";
     EnterGroup, "write", "enter the run group";
+    // the supervisor of a traced run
+    StartSupervisor, "fork", "start the supervisor of the traced run";
+    SeizeProgram, "ptrace", "trace the program";
+    UseTrace, "openat2", "use the rules of the trace";
+    Supervise, "wait4", "go on with the trace: its supervisor ended";
     // execve, in init
     CheckArguments, "execve", "use the arguments";
     CloneChild, "clone3", "start a process";
@@ -117,5 +122,6 @@ steps! {
     Chdir, "chdir", "change to the working directory";
     SetChildIdentity, "setresuid", "take the program's identity";
     DropCapabilities, "capset", "drop capabilities";
+    TraceMe, "ptrace", "have itself traced";
     Execve, "execve", "execute the program";
 }

@@ -70,6 +70,12 @@ pub struct Plan {
     /// Whether the cgroup that it is born in shall be the root of what it sees of cgroups.
     pub hides_cgroup: bool,
     pub has_sync_point: bool,
+    /// Whether it stops behind its execve, see [`crate::trace`].
+    pub is_traced: bool,
+    /// Set by the thread that clones it: it is stopped there, and nobody traces it.
+    pub is_handed_over: AtomicBool,
+    /// Set when it was reaped.
+    pub is_over: AtomicBool,
     /// Where to write a byte on arrival at the sync point, or -1.
     pub arrival: i32,
     /// Its pid, stored by the kernel before it runs; 0 until then.
@@ -159,6 +165,9 @@ impl Plan {
             rlimits: plan_limits(exec),
             hides_cgroup: false,
             has_sync_point: exec.flags.sync,
+            is_traced: exec.trace.is_some(),
+            is_handed_over: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             arrival: -1,
             strings,
             execute: execute.unwrap_or(-1),

@@ -10,7 +10,7 @@ mod calls;
 mod life;
 
 use crate::affinity::Follower;
-use crate::calls::Signatures;
+use crate::calls::{Operations, Signatures};
 use crate::error::Error;
 use crate::event::{Outbox, Sink};
 use crate::files::Files;
@@ -23,7 +23,7 @@ use crate::scope::Scope;
 use crate::tracee::Tracees;
 use crate::wait::{self, Change, Event, Waited};
 use hotcell_protocol::trace::{CallCount, TraceSubject};
-use hotcell_protocol::{OnViolation, TraceConfig, TraceSummary};
+use hotcell_protocol::{OnViolation, TraceConfig, TraceEvent, TraceSummary};
 use std::os::fd::OwnedFd;
 
 /// How long an event waits at most before it is given to the sink.
@@ -108,6 +108,23 @@ impl<S: Sink> Supervisor<S> {
         self.launching = Some(pid);
         if let Some(files) = &mut self.files {
             files.look_at_root(pid);
+        }
+        Ok(())
+    }
+
+    /// The same for one that has executed its program already, and has not come to its first instruction: it is stopped, until SIGCONT. What it is
+    /// judged by begins with its next call.
+    pub fn seize_stopped(&mut self, pid: i32) -> Result<(), Error> {
+        self.seize(pid)?;
+        self.launching = None;
+        if self.scope.reports_life() {
+            let who = self.who(pid);
+            self.outbox.push(&TraceEvent::Started { who, parent: 0 })?;
+        }
+        if let (Some(learned), Some(files)) = (&mut self.learned, &mut self.files)
+            && let Some(path) = files.executable(pid)
+        {
+            learned.add_file(path, Operations::EXECUTE);
         }
         Ok(())
     }
