@@ -10,6 +10,7 @@ export type { CopySource } from './src/copy-source.js'
 export { defaultPath, type EnvInput } from './src/env.js'
 export { HotcellError, type HotcellErrorCode } from './src/errors.js'
 export type { Execution } from './src/execution.js'
+export { Learned, mergeLearned } from './src/learned.js'
 export { Master, type DeleteOptions } from './src/master.js'
 export { defaultMounts, type Mount } from './src/mounts.js'
 export type { Cancellable } from './src/options/cancellable.js'
@@ -21,6 +22,7 @@ export type { ContainerPath } from './src/options/primitives.js'
 export type { RLimit } from './src/options/rlimits.js'
 export type { Encoding, OutputOf, RunOptions, SpawnOptions, StreamOption } from './src/options/run-options.js'
 export type { SeccompInput } from './src/options/seccomp.js'
+export type { TraceOptions } from './src/options/trace.js'
 export {
   SeccompPolicy,
   type OciSeccomp,
@@ -33,3 +35,4 @@ export {
 export { probe, type HostFeature, type HostSupport } from './src/probe.js'
 export type { FileOperation, RunResult, TraceResult, Usage } from './src/result.js'
 export type { SandboxFile, SandboxStreamOptions } from './src/sandbox-file.js'
+export type { Trace, TraceEvent } from './src/trace.js'

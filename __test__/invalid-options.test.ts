@@ -212,7 +212,15 @@ const execveParams: readonly Wrong[] = [
   [{ args: ['true'], limits: { outputBytes: 1 } }, UNSUPPORTED, /"limits\.outputBytes".*run\(\)/],
   [{ args: ['true'], seccomp: 'none' }, VALUE, /"seccomp"/],
   [{ args: ['true'], landlock: {} }, UNSUPPORTED, /"landlock"/],
-  [{ args: ['true'], trace: {} }, UNSUPPORTED, /"trace"/],
+  [{ args: ['true'], trace: true }, TYPE, /"trace"/],
+  [{ args: ['true'], trace: { file: {} } }, VALUE, /"trace\.file"/],
+  [{ args: ['true'], trace: { files: { list: [] } } }, VALUE, /"trace\.files\.list"/],
+  [{ args: ['true'], trace: { files: { read: '/usr' } } }, TYPE, /"trace\.files\.read"/],
+  [{ args: ['true'], trace: { files: { read: ['usr'] } } }, VALUE, /"trace\.files\.read".*absolute.*'usr'/],
+  [{ args: ['true'], trace: { files: { read: ['/a/../b'] } } }, VALUE, /"trace".*\/a\/\.\.\/b/],
+  [{ args: ['true'], trace: { syscalls: ['open', 'opne'] } }, VALUE, /"trace".*opne/],
+  [{ args: ['true'], trace: { onViolation: 'ignore' } }, VALUE, /"trace\.onViolation"/],
+  [{ args: ['true'], trace: { onEvent: 1 } }, TYPE, /"trace\.onEvent"/],
   [{ args: ['true'], tty: true }, UNSUPPORTED, /"tty"/],
 ]
 

@@ -7,11 +7,14 @@ export type {
   Container,
   ErrorData,
   Extra,
+  Learned as NativeLearned,
   MountInput,
   ProbeFeature,
   ProbeResult,
   Seccomp as NativeSeccomp,
   SetupInput,
+  Trace as NativeTrace,
+  TraceRun as NativeTraceRun,
 } from '#binding'
 
 type Binding = typeof import('#binding')

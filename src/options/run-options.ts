@@ -13,6 +13,7 @@ import { checkNames, names } from './names.js'
 import { bytes, containerPath, list, oneOf, type ContainerPath } from './primitives.js'
 import { encodeRLimits, type RLimit } from './rlimits.js'
 import { encodeSeccomp, type SeccompInput } from './seccomp.js'
+import { encodeTrace, type EncodedTrace, type TraceOptions } from './trace.js'
 
 /** How collected output is given: as strings, decoded as UTF-8, or as Buffers. */
 export type Encoding = 'utf8' | 'buffer'
@@ -34,6 +35,8 @@ interface CommonOptions<E extends Encoding> extends Cancellable {
   encoding?: E | undefined
   /** What system calls the program may make. @default that of the container */
   seccomp?: SeccompInput | undefined
+  /** Have it watched by a supervisor. @default not */
+  trace?: TraceOptions | undefined
 }
 
 /** Options of `run()`. */
@@ -73,8 +76,9 @@ const common = {
   limits: true,
   encoding: true,
   seccomp: true,
+  trace: true,
 } as const
-const later = ['landlock', 'trace', 'tty']
+const later = ['landlock', 'tty']
 const allowedRun = names<RunOptions>('options', { ...common, input: true, files: true, collect: true }, later)
 const allowedSpawn = names<SpawnOptions>('options', { ...common, stdin: true, stdout: true, stderr: true }, later)
 
@@ -86,6 +90,7 @@ export interface Command {
   rlimits: number[] | null
   limits: EncodedLimits
   seccomp: NativeSeccomp | null
+  trace: EncodedTrace | null
   encoding: Encoding
   signal: AbortSignal | undefined
 }
@@ -151,6 +156,7 @@ function encodeCommand(
     rlimits: encodeRLimits(options.rlimits),
     limits: encodeLimits(options.limits, defaults),
     seccomp: options.seccomp === undefined ? null : encodeSeccomp(options.seccomp),
+    trace: options.trace === undefined ? null : encodeTrace(options.trace),
     encoding: options.encoding === undefined ? 'utf8' : oneOf('encoding', options.encoding, ['utf8', 'buffer']),
     signal: abortSignal(options.signal),
   }

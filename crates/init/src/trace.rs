@@ -186,7 +186,8 @@ impl Trace {
             word::FATAL => (self.is_done, self.is_fatal) = (true, true),
             _ => {
                 let step = Step::from_u8(step).unwrap_or(Step::Supervise);
-                self.failure = Some(Failure::new(step, i32::from_le_bytes(number)));
+                let number = Some(i32::from_le_bytes(number)).filter(|number| (1..=4095).contains(number));
+                self.failure = Some(Failure::new(step, number.unwrap_or(libc::EIO)));
                 return Some(Word::Failed);
             }
         }

@@ -5,10 +5,12 @@
 use crate::arguments::{ByteArg, descriptor, descriptors, limits, rlimits};
 use crate::bridge::Shared;
 use crate::seccomp::Seccomp;
+use crate::trace::{Asked, TraceRun};
 use hotcell_host::protocol::{Failure, Step};
+use hotcell_host::trace::Trace;
 use hotcell_host::{Error, Event, Master, Pipes, Program, RequestId, Sink, Spawned as HostSpawned};
 use napi_derive::napi;
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 
 /// A container. Collected, it is destroyed.
@@ -64,6 +66,7 @@ fn program<'a>(
     rlimit_triples: Option<Vec<f64>>,
     (numbers, cpu_set): (Option<Vec<f64>>, Option<String>),
     seccomp: Option<&Seccomp>,
+    trace: &'a Asked,
     flags: u32,
 ) -> Result<Program<'a>, Failure> {
     Ok(Program {
@@ -73,6 +76,7 @@ fn program<'a>(
         rlimits: rlimit_triples.map_or(Ok(Vec::new()), |triples| rlimits(&triples))?,
         limits: limits(numbers.as_deref(), cpu_set.as_deref())?,
         seccomp: seccomp.map(Seccomp::policy),
+        trace: trace.0.as_ref().map(|(tracing, events)| Trace { tracing: tracing.clone(), events: events.as_fd() }),
         sync: flags & SYNC != 0,
         report_start: flags & STARTED != 0,
     })
@@ -174,10 +178,10 @@ impl Container {
     /// `args` and `env` are NUL-terminated strings laid end to end; `env` null is the container's own, `cwd` null its work
     /// directory, `fds` null /dev/null thrice, `execFile` -1 none. `rlimits` are triples of resource number, soft, hard; Infinity is
     /// unlimited. `limits`: CPU and wall time in microseconds, memory, processes, CPU rate, stack, file size, open files; -1 is none,
-    /// null all of that. `seccomp` null is the container's. `flags`: 1 asks for SYNC before it is executed, 2 for STARTED after.
+    /// null all of that. `seccomp` null is the container's, `trace` null none. `flags`: 1 asks for SYNC before it is executed, 2 for STARTED after.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, trace: TraceRun | null, flags: number"
     )]
     pub fn execve(
         &self,
@@ -190,10 +194,14 @@ impl Container {
         limits: Option<Vec<f64>>,
         cpu_set: Option<String>,
         seccomp: Option<&Seccomp>,
+        trace: Option<&mut TraceRun>,
         flags: u32,
     ) -> f64 {
+        // Also where nothing is asked for: who reads the trace waits for its end.
+        let trace = Asked::of(trace);
         self.ask(|master, sink| {
-            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), seccomp, flags)
+            let trace = trace?;
+            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), seccomp, &trace, flags)
                 .map_err(Error::Perform)?;
             let fds = descriptors(fds.as_deref().unwrap_or_default()).map_err(Error::Perform)?;
             let executable = if exec_file == -1.0 {
@@ -209,7 +217,7 @@ impl Container {
     /// RESULT with stdout and stderr, each of at most `maxOutput` bytes; a program that writes more is killed.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, trace: TraceRun | null, flags: number"
     )]
     pub fn run(
         &self,
@@ -222,10 +230,14 @@ impl Container {
         limits: Option<Vec<f64>>,
         cpu_set: Option<String>,
         seccomp: Option<&Seccomp>,
+        trace: Option<&mut TraceRun>,
         flags: u32,
     ) -> f64 {
+        // Also where nothing is asked for: who reads the trace waits for its end.
+        let trace = Asked::of(trace);
         self.ask(|master, sink| {
-            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), seccomp, flags)
+            let trace = trace?;
+            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), seccomp, &trace, flags)
                 .map_err(Error::Perform)?;
             let input = input.as_ref().map_or(&[][..], ByteArg::as_bytes);
             Ok(master.run(program, input, max_output as usize, sink))
@@ -235,7 +247,7 @@ impl Container {
     /// RESULT. `pipes`: 1 stdin, 2 stdout, 4 stderr; the others are /dev/null. The descriptors returned are the caller's.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, trace: TraceRun | null, flags: number"
     )]
     pub fn spawn(
         &self,
@@ -247,11 +259,14 @@ impl Container {
         limits: Option<Vec<f64>>,
         cpu_set: Option<String>,
         seccomp: Option<&Seccomp>,
+        trace: Option<&mut TraceRun>,
         flags: u32,
     ) -> Spawned {
         let mut ends = (None, None, None);
+        let trace = Asked::of(trace);
         let id = self.ask(|master, sink| {
-            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), seccomp, flags)
+            let trace = trace?;
+            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), seccomp, &trace, flags)
                 .map_err(Error::Perform)?;
             let pipes = Pipes { stdin: pipes & STDIN != 0, stdout: pipes & STDOUT != 0, stderr: pipes & STDERR != 0 };
             let HostSpawned { id, stdin, stdout, stderr } = master.spawn(program, pipes, sink)?;

@@ -25,4 +25,5 @@ mod error;
 mod probe;
 mod seccomp;
 mod setup;
+mod trace;
 mod value;
