@@ -216,7 +216,7 @@ const execveParams: readonly Wrong[] = [
   [{ args: ['true'], trace: { file: {} } }, VALUE, /"trace\.file"/],
   [{ args: ['true'], trace: { files: { list: [] } } }, VALUE, /"trace\.files\.list"/],
   [{ args: ['true'], trace: { files: { read: '/usr' } } }, TYPE, /"trace\.files\.read"/],
-  [{ args: ['true'], trace: { files: { read: ['usr'] } } }, VALUE, /"trace\.files\.read".*absolute.*'usr'/],
+  [{ args: ['true'], trace: { files: { read: ['usr'] } } }, VALUE, /"trace\.files\.read\[0\]".*absolute.*'usr'/],
   [{ args: ['true'], trace: { files: { read: ['/a/../b'] } } }, VALUE, /"trace".*\/a\/\.\.\/b/],
   [{ args: ['true'], trace: { syscalls: ['open', 'opne'] } }, VALUE, /"trace".*opne/],
   [{ args: ['true'], trace: { onViolation: 'ignore' } }, VALUE, /"trace\.onViolation"/],

@@ -119,7 +119,7 @@ const operations: readonly [name: string, operation: FileOperation, path: string
   ['write', 'write', '/w/secret', 'open("/w/secret", O_WRONLY)'],
   ['make', 'write', '/w/new', 'open("/w/new", O_WRONLY | O_CREAT, 0600)'],
   ['remove', 'write', '/w/secret', 'unlink("/w/secret")'],
-  ['rename', 'write', '/w/secret', 'rename("/w/secret", "/tmp/moved")'],
+  ['rename', 'write', '/w/secret', 'rename("/w/secret", "/w/moved")'],
   ['directory', 'write', '/w/new', 'mkdir("/w/new", 0700)'],
   ['link', 'write', '/w/new', 'symlink("secret", "/w/new")'],
   ['mode', 'write', '/w/secret', 'chmod("/w/secret", 0600)'],
@@ -139,7 +139,7 @@ for (const [name, operation, path, code] of operations) {
     await master.run('chmod', ['777', '/w', '/w/secret'])
     await master.symlink('secret', '/w/to-secret')
     const executable = await program(master, `do-${name}`, one(code))
-    const files = { read: [executable], stat: ['/w/to-secret', '/proc/self/exe'], write: ['/tmp/'] }
+    const files = { read: [executable], stat: ['/w/to-secret', '/proc/self/exe'], write: ['/w/moved'] }
     const traced = async (onViolation: 'deny' | 'kill' | 'log'): Promise<[RunResult, TraceEvent[]]> => {
       const events: TraceEvent[] = []
       const onEvent = (event: TraceEvent): unknown => events.push(event)

@@ -63,7 +63,8 @@ export async function execve(
     return ended(reply)
   } finally {
     cancellation.stop()
-    if (reply.result === undefined) reader?.finish(undefined)
+    // Once more is no harm, and after a failure it is the first time.
+    reader?.finish(undefined)
   }
 }
 

@@ -68,15 +68,10 @@ export function encodeTrace(value: TraceOptions): EncodedTrace {
   if (onEvent !== undefined && typeof onEvent !== 'function') throw invalidType('trace.onEvent', 'a function', onEvent)
   if (files !== undefined) checkNames(files, allowedFiles)
   const rules = (operation: FileOperation): string[] | null =>
-    files === undefined ? null : strings(`trace.files.${operation}`, files[operation] ?? [])
+    files === undefined ? null : paths(`trace.files.${operation}`, files[operation] ?? [])
   const response = responses.indexOf(oneOf('trace.onViolation', onViolation ?? 'deny', responses))
   const learn = flag('trace.learn', value.learn, false)
   const calls = typeof syscalls === 'boolean' || syscalls === undefined ? null : strings('trace.syscalls', syscalls)
-  for (const [operation, paths] of Object.entries(files ?? {})) {
-    for (const path of paths ?? []) {
-      if (!path.startsWith('/')) throw invalidValue(`trace.files.${operation}`, path, 'must have absolute paths')
-    }
-  }
   return {
     native: makeTrace(
       rules('read'),
@@ -94,4 +89,11 @@ export function encodeTrace(value: TraceOptions): EncodedTrace {
 
 function strings(name: string, value: unknown): string[] {
   return list(name, value).map((item, index) => text(`${name}[${index}]`, item))
+}
+
+function paths(name: string, value: unknown): string[] {
+  const rules = strings(name, value)
+  const relative = rules.findIndex((rule) => !rule.startsWith('/'))
+  if (relative >= 0) throw invalidValue(`${name}[${relative}]`, rules[relative], 'must be an absolute path or glob')
+  return rules
 }

@@ -449,8 +449,8 @@ impl Container {
         let mut plan = Plan::new(exec, &self.env, fds, identity)?;
         if let Some(most) = exec.limits.processes {
             // Where programs have pid 1's identity, its own threads count.
-            let supervisors = 1 + self.runs.iter().filter(|run| run.trace.is_some()).count() as u64;
-            let own = 1 + supervisors + self.resetter.threads() + self.slots.threads();
+            let supervisors = self.runs.iter().filter(|run| run.trace.is_some()).count() + usize::from(trace.is_some());
+            let own = 1 + supervisors as u64 + self.resetter.threads() + self.slots.threads();
             let own = if init == program { own } else { 0 };
             plan.limit_processes(most.saturating_add(own));
         }

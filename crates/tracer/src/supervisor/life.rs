@@ -6,6 +6,7 @@ use super::Supervisor;
 use crate::calls::{self, Operations};
 use crate::error::Error;
 use crate::event::Sink;
+use crate::files::Breach;
 use crate::process;
 use crate::ptrace;
 use crate::regs;
@@ -83,7 +84,12 @@ impl<S: Sink> Supervisor<S> {
         // For a script this is its interpreter, which is to be judged even where the script was chosen by whoever started the run; but the run's own
         // program is not.
         let breach = if is_launch { None } else { self.files.as_mut().and_then(|files| files.judge_executable(tid)) };
-        if let Some(breach) = breach {
+        let logged = self.logged_execute.take_if(|(by, _)| *by == former);
+        let is_told = |breach: &Breach| {
+            let path = self.files.as_ref().map_or(&[][..], |files| files.breach_path(breach));
+            logged.as_ref().is_some_and(|(_, logged)| logged == path)
+        };
+        if let Some(breach) = breach.filter(|breach| !is_told(breach)) {
             let call = self.tracees.get(tid).and_then(|tracee| tracee.pending).map(|pending| pending.call);
             let call = call.or_else(|| calls::number("execve")).unwrap_or_default();
             // What is executed already cannot be denied any more.

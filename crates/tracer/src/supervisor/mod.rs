@@ -43,6 +43,8 @@ pub struct Supervisor<S> {
     summary: TraceSummary,
     /// The process that has not executed its program yet.
     launching: Option<i32>,
+    /// The file that was executed all the same by the last execve that was a violation, and by whom: it is seen again when that is done.
+    logged_execute: Option<(i32, Vec<u8>)>,
     /// Whether the run is being ended.
     is_killing: bool,
     started_ns: u64,
@@ -90,6 +92,7 @@ impl<S: Sink> Supervisor<S> {
             counts: Vec::new(),
             summary: TraceSummary::default(),
             launching: None,
+            logged_execute: None,
             is_killing: false,
             started_ns: 0,
             signatures: Signatures::default(),
