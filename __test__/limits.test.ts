@@ -274,13 +274,13 @@ onEachBackend('a hundred runs in a row, and forty at once', async (t, backend) =
   const { processes: _, ...others } = limits
   const together = inCgroup(backend) ? limits : others
   const results = await Promise.all(
-    Array.from({ length: 40 }, (_, i) =>
+    Array.from({ length: 40 }, (_none, i) =>
       master.execve({ args: ['./behave', 'exit', String(i + 1)], limits: together }),
     ),
   )
   t.deepEqual(
     results.map(verdict),
-    results.map((_, i) => i + 1),
+    results.map((_result, i) => i + 1),
   )
 })
 

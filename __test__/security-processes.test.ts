@@ -2,7 +2,7 @@
 import { once, setMaxListeners } from 'node:events'
 import { getSystemErrorName } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
-import type { Execution, Master, TraceResult } from '../index.js'
+import { SeccompPolicy, type Execution, type Master, type TraceResult } from '../index.js'
 import { install } from './support/compile.js'
 import { descendantsOf, processStatus, zombies } from './support/counters.js'
 import { createUnfiltered, mode } from './support/mode.js'
@@ -305,5 +305,20 @@ requiresSerial('several ids', severalIds)('limits of a user are each containerâ€
     t.true((count as number) > 0, `${what}: ${count}, errno ${errno}, beside ${taken}`)
     hog.kill('SIGKILL')
     await hog
+  }
+})
+
+test('a program that makes init its tracer is ended when it stops, and nobody else is', async (t) => {
+  // By pid 1 itself, and by a thread of its: a run with a policy of its own.
+  for (const seccomp of ['off', SeccompPolicy.allowAll().kill('reboot')] as const) {
+    const master = await createUnfiltered(t, { seccomp })
+    await install(master, 'behave')
+    for (const signal of ['10', '19', '5']) {
+      const beside = master.spawn('sleep', ['0.05'])
+      const result = await within(master.run('./behave', ['traceme', signal]), 'the end of a program that is traced')
+      t.is(result.status, 'signaled', JSON.stringify(result))
+      t.is((await beside).status, 'ok')
+    }
+    t.is((await master.run('./behave', ['exit', '3'])).status, 'nonzero-exit')
   }
 })

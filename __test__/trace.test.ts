@@ -14,7 +14,7 @@ import {
 } from '../index.js'
 import { compileSource, install } from './support/compile.js'
 import { childrenOf, descendantsOf, isAlive, livingDescendantsOf, openFds, zombies } from './support/counters.js'
-import { createMaster, mode } from './support/mode.js'
+import { createMaster, hostHas, mode } from './support/mode.js'
 import { within } from './support/waiting.js'
 
 /** What every program may do here, so that a rule is about the rest. */
@@ -542,6 +542,14 @@ for (const [name, file, args] of [
     const again = await master.run(file, [...args], { seccomp: learned.seccomp })
     t.like(again, { status: 'ok' }, String(again.stderr))
     t.false(JSON.stringify(learned.seccomp).includes('"mkdir"'))
+    if (await hostHas('landlock')) {
+      const both = { seccomp: learned.seccomp, landlock: learned.landlock }
+      const bound = await master.run(file, [...args], both)
+      t.like(bound, { status: 'ok' }, String(bound.stderr))
+      // A script that is not in it is not read.
+      await master.copyIn(Buffer.from('1'), '/tmp/other/file')
+      t.not((await master.run(file, ['/tmp/other/file'], { landlock: { ...learned.landlock, read: [] } })).status, 'ok')
+    }
     t.true(learned.complete)
     t.true(learned.landlock.execute.length > 0)
   })

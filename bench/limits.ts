@@ -23,8 +23,8 @@ export const limits: Group = async ({ runs, progress }) => {
   }
   await using master = await Master.create()
   await master.copyIn(built('burn'), '/w/burn', { mode: 0o755 })
-  const execve = async (limits: Limits | undefined): Promise<void> => {
-    const result = await master.execve({ args: ['/bin/true'], limits })
+  const execve = async (chosen: Limits | undefined): Promise<void> => {
+    const result = await master.execve({ args: ['/bin/true'], limits: chosen })
     if (result.status !== 'ok') throw new Error(`/bin/true: ${result.status}`)
   }
   const cases: Case[] = [

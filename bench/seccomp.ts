@@ -7,9 +7,9 @@ import { interleave, timed, type Case } from './sample.js'
 export const seccomp: Group = async ({ runs, progress }) => {
   await using filtered = await Master.create()
   await using open = await Master.create({ seccomp: 'off' })
-  const execve = (master: Master, seccomp?: 'default' | 'off') =>
+  const execve = (master: Master, policy?: 'default' | 'off') =>
     timed(async () => {
-      const result = await master.execve({ args: ['/bin/true'], seccomp })
+      const result = await master.execve({ args: ['/bin/true'], seccomp: policy })
       if (result.status !== 'ok') throw new Error(`/bin/true: ${result.status}`)
     })
   const cases: Case[] = [

@@ -9,7 +9,7 @@
 
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { ensureBuilt, root } from './ensure-built.mjs'
+import { ensureBuilt } from './ensure-built.mjs'
 import { bold, closeSoonAfterExit, dim, duration, fail, green, red, say, yellow } from './steps.mjs'
 import { TapReader } from './tap.mjs'
 import { testModes } from './test-modes.mjs'

@@ -7,6 +7,7 @@ export type {
   Container,
   ErrorData,
   Extra,
+  LandlockInput,
   Learned as NativeLearned,
   MountInput,
   ProbeFeature,

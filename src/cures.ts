@@ -112,6 +112,12 @@ const cures: Record<string, string> = {
     "A hard limit cannot be raised above the host process's own without CAP_SYS_RESOURCE: lower it, or raise that one (ulimit -H)",
   'SetRlimit:EINVAL':
     'The kernel refuses this value: soft must not be above hard, and nofile not above the sysctl fs.nr_open',
+  'MakeRuleset:ENOSYS':
+    "The kernel has no Landlock (Linux 5.13); with whenUnsupported: 'degrade' the run goes on without",
+  'MakeRuleset:EOPNOTSUPP':
+    "The kernel has no Landlock, or too old a one, for these rules (see probe()); with whenUnsupported: 'degrade' the run " +
+    'makes do with what there is',
+  'OpenRule:ENOENT': 'The path of a Landlock rule has to exist in the container',
   'EnterGroup:ENOSPC': 'The cgroup above has no room for another process: see its pids.max',
   'CloneChild:EAGAIN': 'The container has as many processes as RLIMIT_NPROC, pids.max or the kernel allow',
   'CloneChild:ENOMEM': 'There is too little memory to start a process',

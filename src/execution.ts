@@ -94,7 +94,7 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       this.#ended = Promise.resolve(this.#report(new AbortError(signal)))
       return
     }
-    const { args, env, cwd, rlimits, limits, seccomp, trace } = command
+    const { args, env, cwd, rlimits, limits, seccomp, landlock, trace } = command
     this.#trace = trace === null ? undefined : new TraceReader(trace)
     const spawned = container.spawn(
       args,
@@ -105,6 +105,7 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       limits.numbers,
       limits.cpuSet,
       seccomp,
+      landlock,
       this.#trace?.run ?? null,
       FLAG_STARTED,
     )

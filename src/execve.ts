@@ -31,7 +31,10 @@ export async function execve(
   options: Cancellable | undefined,
   defaults: EncodedLimits,
 ): Promise<TraceResult> {
-  const { args, env, cwd, fds, execFile, rlimits, limits, seccomp, trace, syncFunc } = encodeExecve(param, defaults)
+  const { args, env, cwd, fds, execFile, rlimits, limits, seccomp, landlock, trace, syncFunc } = encodeExecve(
+    param,
+    defaults,
+  )
   const signal = cancellableSignal(options)
   refuseAborted(signal)
   const flags = syncFunc === undefined ? 0 : FLAG_SYNC
@@ -46,6 +49,7 @@ export async function execve(
     limits.numbers,
     limits.cpuSet,
     seccomp,
+    landlock,
     reader?.run ?? null,
     flags,
   )

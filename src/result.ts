@@ -48,7 +48,7 @@ export type FileOperation = 'read' | 'write' | 'stat' | 'execute'
  * | `time-limit` | `limits.cpuTimeMs` or `RLIMIT_CPU` (SIGXCPU) as `cpu`, `limits.wallTimeMs` as `wall` |
  * | `memory-limit` | `limits.memoryBytes`: the OOM killer, or what was found to be in use |
  * | `output-limit` | `limits.outputBytes`, or `RLIMIT_FSIZE` (SIGXFSZ) as `file-size` |
- * | `disallowed-syscall` | its seccomp policy kills for `syscall`, made with these `args`; the name is `'unknown'`, and without arguments, where a filter of the program's own, or a trap, ended it by SIGSYS |
+ * | `disallowed-syscall` | its seccomp policy kills for `syscall`, made with these `args` (six, in hexadecimal: `'0x7'`); the name is `'unknown'`, and without arguments, where a filter of the program's own, or a trap, ended it by SIGSYS |
  * | `disallowed-file` | with `trace.onViolation: 'kill'`: it would have done `operation` to `path`, which no rule of `trace.files` allows |
  *
  * A program that could not be started has no result: that is a rejected promise.
@@ -61,7 +61,7 @@ export type TraceResult = Usage &
     | { status: 'time-limit'; limit: 'cpu' | 'wall' }
     | { status: 'memory-limit' }
     | { status: 'output-limit'; limit: 'stdout' | 'stderr' | 'file-size' }
-    | { status: 'disallowed-syscall'; syscall: string; args?: readonly bigint[] }
+    | { status: 'disallowed-syscall'; syscall: string; args?: readonly string[] }
     | { status: 'disallowed-file'; path: string; operation: FileOperation }
   )
 
@@ -132,9 +132,9 @@ export function traceResult(rows: Float64Array, at: number, extra?: Extra): Trac
 }
 
 /** Which call it was, if native knows. */
-function disallowed(extra: Extra | undefined): { syscall: string; args?: readonly bigint[] } {
+function disallowed(extra: Extra | undefined): { syscall: string; args?: readonly string[] } {
   if (extra?.syscall === undefined || extra.args === undefined) return { syscall: 'unknown' }
-  return { syscall: extra.syscall, args: extra.args.split(' ').map(BigInt) }
+  return { syscall: extra.syscall, args: extra.args.split(' ') }
 }
 
 /** The same run judged anew: what it used stays. */

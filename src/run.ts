@@ -69,7 +69,7 @@ function isStream(input: Uint8Array | null | StreamInput): input is StreamInput 
 }
 
 async function runCollected(container: Container, command: Command, input: Uint8Array | null): Promise<RunResult> {
-  const { args, env, cwd, rlimits, limits, seccomp, trace, encoding, signal } = command
+  const { args, env, cwd, rlimits, limits, seccomp, landlock, trace, encoding, signal } = command
   const reader = trace === null ? undefined : new TraceReader(trace)
   const id = container.run(
     args,
@@ -81,6 +81,7 @@ async function runCollected(container: Container, command: Command, input: Uint8
     limits.numbers,
     limits.cpuSet,
     seccomp,
+    landlock,
     reader?.run ?? null,
     0,
   )

@@ -20,6 +20,7 @@
 //   siege COUNT          the same, but waits for ever
 //   linger COUNT         leaves that many waiting processes behind
 //   seccomp              has a seccomp filter kill it
+//   traceme SIGNAL       has its parent trace it, and sends itself that signal
 //   close-stdio          closes 0, 1, 2, then waits for ever
 #define _GNU_SOURCE
 #include <errno.h>
@@ -38,6 +39,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -212,6 +214,11 @@ int main(int argc, char **argv) {
     for (long i = 0; i < number; i++) {
       if (fork() == 0) wait_for_ever();
     }
+    return 0;
+  }
+  if (is(what, "traceme")) {
+    if (ptrace(PTRACE_TRACEME, 0, 0, 0) != 0) return 99;
+    raise((int)number);
     return 0;
   }
   if (is(what, "seccomp")) return killed_by_filter();

@@ -62,8 +62,9 @@ export function execve(): void {
   void master.execve({ args: ['ls'], rlimits: [{ resource: 'nofile', soft: 64, hard: 'unlimited' }] })
   // @ts-expect-error
   void master.execve({ args: [] })
+  void master.execve({ args: ['ls'], landlock: { read: ['/usr'], bind: [80], whenUnsupported: 'degrade' } })
   // @ts-expect-error
-  void master.execve({ args: ['ls'], landlock: {} })
+  void master.execve({ args: ['ls'], landlock: { reed: [] } })
   // @ts-expect-error
   void master.execve({ args: ['ls'], tty: true })
   // @ts-expect-error

@@ -3,11 +3,12 @@
  * make of what they have in common.
  */
 import type { Readable } from 'node:stream'
-import type { Bytes, NativeSeccomp } from '../binding.js'
+import type { Bytes, LandlockInput, NativeSeccomp } from '../binding.js'
 import type { CopySource } from '../copy-source.js'
 import { encodeEnv, encodeStrings, type EnvInput } from '../env.js'
 import { abortSignal, type Cancellable } from './cancellable.js'
 import { invalidType } from './invalid.js'
+import { encodeLandlock, type LandlockRules } from './landlock.js'
 import { encodeLimits, type EncodedLimits, type Limits } from './limits.js'
 import { checkNames, names } from './names.js'
 import { bytes, containerPath, list, oneOf, type ContainerPath } from './primitives.js'
@@ -35,6 +36,8 @@ interface CommonOptions<E extends Encoding> extends Cancellable {
   encoding?: E | undefined
   /** What system calls the program may make. @default that of the container */
   seccomp?: SeccompInput | undefined
+  /** What it may do with files and ports. @default what all programs may */
+  landlock?: LandlockRules | undefined
   /** Have it watched by a supervisor. @default not */
   trace?: TraceOptions | undefined
 }
@@ -76,9 +79,10 @@ const common = {
   limits: true,
   encoding: true,
   seccomp: true,
+  landlock: true,
   trace: true,
 } as const
-const later = ['landlock', 'tty']
+const later = ['tty']
 const allowedRun = names<RunOptions>('options', { ...common, input: true, files: true, collect: true }, later)
 const allowedSpawn = names<SpawnOptions>('options', { ...common, stdin: true, stdout: true, stderr: true }, later)
 
@@ -90,6 +94,7 @@ export interface Command {
   rlimits: number[] | null
   limits: EncodedLimits
   seccomp: NativeSeccomp | null
+  landlock: LandlockInput | null
   trace: EncodedTrace | null
   encoding: Encoding
   signal: AbortSignal | undefined
@@ -156,6 +161,7 @@ function encodeCommand(
     rlimits: encodeRLimits(options.rlimits),
     limits: encodeLimits(options.limits, defaults),
     seccomp: options.seccomp === undefined ? null : encodeSeccomp(options.seccomp),
+    landlock: encodeLandlock(options.landlock),
     trace: options.trace === undefined ? null : encodeTrace(options.trace),
     encoding: options.encoding === undefined ? 'utf8' : oneOf('encoding', options.encoding, ['utf8', 'buffer']),
     signal: abortSignal(options.signal),

@@ -12,7 +12,7 @@ use crate::run::Collector;
 use crate::seccomp::Seccomp;
 use crate::trace::Trace;
 use hotcell_linux::seqpacket;
-use hotcell_protocol::{Exec, ExecFlags, Failure, OpenFile, OpenHow, RLimit, RequestBody, Setup, Step};
+use hotcell_protocol::{Exec, ExecFlags, Failure, Landlock, OpenFile, OpenHow, RLimit, RequestBody, Setup, Step};
 use hotcell_seccomp::Profile;
 use nix::libc;
 use serde_bytes::Bytes;
@@ -55,6 +55,8 @@ pub struct Program<'a> {
     pub limits: Limits,
     /// What system calls it may make; without one, what the container says.
     pub seccomp: Option<Seccomp>,
+    /// What it may do with files and ports, beside what all programs may.
+    pub landlock: Option<Landlock<'a>>,
     /// Have it supervised. Takes a container with a /proc, unless only calls are watched.
     pub trace: Option<Trace<'a>>,
     /// Deliver [`Event::SyncPoint`] before it is executed, and wait for [`Master::resume`] or [`Master::abort`].
@@ -291,7 +293,7 @@ impl Master {
             let failure = Failure::new(Step::DupDescriptor, libc::E2BIG).at(most as u32);
             return fail(Error::Perform(failure));
         }
-        let Program { args, env, cwd, mut rlimits, limits, seccomp, trace, sync, report_start } = program;
+        let Program { args, env, cwd, mut rlimits, limits, seccomp, landlock, trace, sync, report_start } = program;
         let groups = self.connection.groups.as_ref();
         let policy = seccomp.as_ref().unwrap_or(&self.seccomp);
         let asking = trace.as_ref().map(|trace| trace.tracing.filter(policy)).transpose();
@@ -319,6 +321,7 @@ impl Master {
             limits: shares.init,
             group: lease.as_ref().map(|lease| lease.numbered.as_run_group()),
             filter,
+            landlock,
             trace: trace.as_ref().map(|trace| trace.tracing.config().clone()),
             fds: count as u32,
             flags: ExecFlags { execute_fd: executables > 0, sync, report_start },

@@ -1,6 +1,6 @@
 //! What a container owes an answer to.
 
-use crate::cgroups::{Lease, Numbered};
+use crate::cgroups::{BoxedGroup, Lease};
 use crate::event::{RequestId, Sink};
 use crate::limits::Limits;
 use crate::run::Collector;
@@ -55,7 +55,7 @@ pub(crate) enum Kind {
     /// `Done` or `Failed`: init was told to forget a run group.
     RemoveGroup {
         /// Removed with the answer.
-        group: Box<Numbered>,
+        group: BoxedGroup,
     },
     /// `Ended` or `Failed`, and before these once each of what was asked for.
     Run {

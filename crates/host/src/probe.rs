@@ -133,7 +133,11 @@ fn features() -> Vec<Feature> {
         "landlock",
         landlock::abi().map(drop).map_err(|error| errno(&error)),
         false,
-        "Linux 5.13, with landlock among the security modules (boot parameter lsm=)",
+        &format!(
+            "rules of files take ABI 3 (Linux 6.2), of ports ABI 4 (Linux 6.7), with landlock among the security modules (boot parameter \
+             lsm=); here it is {}",
+            landlock::abi().map_or_else(|_| "absent".to_owned(), |abi| format!("ABI {abi}"))
+        ),
     );
     for (name, result, detail) in cgroups(hotcell_cgroup::detect()) {
         add(name, result, false, &detail);

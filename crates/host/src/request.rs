@@ -1,6 +1,6 @@
 //! Requests, as any thread makes them: put among what is in flight, encoded, written to the socket. No call here waits.
 
-use crate::cgroups::{Job, Lease, Numbered, hand_over};
+use crate::cgroups::{BoxedGroup, Job, Lease, hand_over};
 use crate::connection::{Connection, Phase, State};
 use crate::error::{Error, errno};
 use crate::event::{Batch, Event, Nobody, RequestId, Sink};
@@ -35,7 +35,8 @@ impl Connection {
         fds: &[BorrowedFd<'_>],
     ) {
         let pending = Pending { id, sink: Arc::clone(sink), kind, deadline };
-        if let Err((pending, error)) = self.try_request(pending, body, fds) {
+        if let Err(unsent) = self.try_request(pending, body, fds) {
+            let (pending, error) = *unsent;
             self.fail(pending, error);
         }
     }
@@ -46,7 +47,7 @@ impl Connection {
         pending: Pending,
         body: RequestBody<'_>,
         fds: &[BorrowedFd<'_>],
-    ) -> Result<(), (Pending, Error)> {
+    ) -> Result<(), Box<(Pending, Error)>> {
         let (id, timed) = (pending.id, pending.deadline.is_some());
         // Taken out of the guard's statement: a sink must not be called with the lock held.
         let enlisted = lock(&self.state).enlist(pending);
@@ -59,7 +60,7 @@ impl Connection {
             Err(error) => {
                 // Unless the reactor was faster: then it has failed already.
                 let pending = lock(&self.state).in_flight.remove(&id.wire());
-                pending.map_or(Ok(()), |pending| Err((pending, error)))
+                pending.map_or(Ok(()), |pending| Err(Box::new((pending, error))))
             }
         }
     }
@@ -92,7 +93,7 @@ impl Connection {
     }
 
     /// Makes a group and tells init of it. What is asked of init from now on may name it.
-    fn add_group(&self) -> Result<Box<Numbered>, Error> {
+    fn add_group(&self) -> Result<BoxedGroup, Error> {
         let groups = self.groups.as_ref().ok_or(Error::KeepContainer)?;
         let (numbered, introduction) = groups.make()?;
         let filter = self.filters.usual();
@@ -101,7 +102,7 @@ impl Connection {
         let deadline = Some(Deadline::after(GROUP_SECONDS, "a run group"));
         let pending = Pending { id: RequestId::next(), sink: Nobody::sink(), kind, deadline };
         let asked = self.try_request(pending, body, &introduction.descriptors());
-        asked.map(|()| numbered).map_err(|(_, error)| error)
+        asked.map(|()| numbered).map_err(|unsent| unsent.1)
     }
 
     /// Has a group ready, if there is none. Nobody waits for it, so nobody hears if that fails; a run that needs one tries again.
@@ -115,7 +116,7 @@ impl Connection {
     }
 
     /// Has a group removed that is not good for another run, and another one made in its place.
-    pub(crate) fn retire(self: &Arc<Self>, group: Box<Numbered>) {
+    pub(crate) fn retire(self: &Arc<Self>, group: BoxedGroup) {
         let (number, kind) = (group.number, Kind::RemoveGroup { group });
         let deadline = Some(Deadline::after(GROUP_SECONDS, "the end of a run group"));
         self.request(RequestId::next(), kind, deadline, &Nobody::sink(), RequestBody::RemoveGroup(number), &[]);
@@ -132,7 +133,7 @@ impl Connection {
             let deadline = Some(Deadline::after(GROUP_SECONDS, "a seccomp filter"));
             let pending = Pending { id: RequestId::next(), sink: Nobody::sink(), kind: Kind::AddFilter, deadline };
             let asked = self.try_request(pending, RequestBody::AddFilter { filter, warm }, &[]);
-            asked.map_err(|(_, error)| error)
+            asked.map_err(|unsent| unsent.1)
         })?;
         if let Some(forgotten) = forgotten {
             self.tell(RequestBody::RemoveFilter(forgotten));
@@ -245,14 +246,14 @@ impl State {
     }
 
     /// Puts a request among those in flight, before it is sent: its answer may be faster than the sender.
-    fn enlist(&mut self, pending: Pending) -> Result<Sending, (Pending, Error)> {
+    fn enlist(&mut self, pending: Pending) -> Result<Sending, Box<(Pending, Error)>> {
         let Some(sending) = self.sending() else {
             let error = if self.requested { Error::UseDestroyed } else { Error::KeepContainer };
-            return Err((pending, error));
+            return Err(Box::new((pending, error)));
         };
         match self.in_flight.entry(pending.id.wire()) {
             // Only under a run that has been going for four thousand million requests.
-            Entry::Occupied(_) => Err((pending, Error::SendRequest { errno: libc::EBUSY })),
+            Entry::Occupied(_) => Err(Box::new((pending, Error::SendRequest { errno: libc::EBUSY }))),
             Entry::Vacant(place) => {
                 place.insert(pending);
                 Ok(sending)

@@ -17,6 +17,7 @@ use crate::exec::{Plan, Progress, Spawner, plan};
 use crate::files::{self, BATCH_MAX, Tickets};
 use crate::groups::Group;
 use crate::identity::Ids;
+use crate::landlock;
 use crate::reset::Resetter;
 use crate::runs::{Run, unborn};
 use crate::setup::{Attached, Built, EnterAnywhere, Tree};
@@ -90,6 +91,8 @@ pub fn packet_buffer() -> Vec<u8> {
 
 /// How many ended processes are reaped before the host is listened to again: programs can make orphans as fast as we reap them.
 const REAP_SLICE: usize = 128;
+/// After how many slices a run is over although there may be more to reap.
+const REAP_ROUNDS: u32 = 64;
 
 /// What the loop waits and clones with.
 struct Kernel {
@@ -455,6 +458,11 @@ impl Container {
             plan.limit_processes(most.saturating_add(own));
         }
         plan.hides_cgroup = self.hides_cgroup || exec.group.is_some();
+        if let Some(rules) = &exec.landlock
+            && let Some(ruleset) = landlock::ruleset(&self.tree, &self.work_dir, rules)?
+        {
+            plan.restrict(ruleset).map_err(failed)?;
+        }
         let limits = plan.limits;
         let group = match &exec.group {
             None => None,
@@ -809,8 +817,15 @@ impl Container {
                 self.note_progress(kernel)?;
             }
             match process::wait_any(false) {
-                // Of a program on its way to its supervisor: the thread that hands it over does not wait for it.
-                Ok(Some(reaped)) if libc::WIFSTOPPED(reaped.status) => continue,
+                Ok(Some(stopped)) if libc::WIFSTOPPED(stopped.status) => {
+                    // One on its way to its supervisor is let go by the thread that has cloned it. Another has made us its tracer (PTRACE_TRACEME),
+                    // and stopped: nobody will ever let it go on.
+                    let is_handed_over = |run: &Run| run.trace.is_some() && run.child.pid() == Some(stopped.pid);
+                    if !self.runs.iter().any(is_handed_over) {
+                        let _ = process::kill(stopped.pid, libc::SIGKILL);
+                    }
+                    continue;
+                }
                 Ok(Some(reaped)) => {
                     if let Some(run) = self.runs.iter_mut().find(|run| run.is_supervised_by(reaped.pid)) {
                         // Without it the kernel ends whom it traced, but not who still waits for it.
@@ -897,7 +912,9 @@ impl Container {
         };
         for run in self.runs.iter_mut().filter(|run| run.end.is_some()) {
             run.sweeps += 1;
-            run.is_swept = strangers == 0 && run.supervisor().is_none();
+            // Its dead are to be reaped as well, but not those that another run makes without end.
+            let is_reaped = !self.is_reaping || run.sweeps > REAP_ROUNDS;
+            run.is_swept = strangers == 0 && is_reaped && run.supervisor().is_none();
             if strangers > 0 && !run.group_killed {
                 run.group_killed = run.group().is_some_and(|group| group.kill());
             }

@@ -30,6 +30,7 @@ mod files;
 mod groups;
 mod guard;
 mod identity;
+mod landlock;
 mod launcher;
 mod reset;
 mod runs;

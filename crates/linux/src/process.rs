@@ -28,6 +28,8 @@ pub struct ChildUsage {
 }
 
 /// Reaps any one child that has ended, of any kind (`__WALL`); `None` if children live but none has. `ECHILD` without children.
+///
+/// A child that has made us its tracer and stopped is told of as well, by its status (`WIFSTOPPED`), and not reaped.
 pub fn wait_any(block: bool) -> io::Result<Option<Reaped>> {
     let mut status = 0;
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();

@@ -25,7 +25,7 @@ pub struct Extra {
     pub stderr: Option<Buffer>,
     /// Of a row of kind RESULT: the system call that the run was ended for.
     pub syscall: Option<String>,
-    /// Its six arguments, as decimal numbers with spaces between them.
+    /// Its six arguments, in hexadecimal with spaces between them.
     pub args: Option<String>,
 }
 
@@ -96,7 +96,7 @@ pub(crate) unsafe fn write(
 
 fn set_call(object: Object, call: &Disallowed) -> Result<()> {
     object.set_text(c"syscall", &call_name(call))?;
-    let args: Vec<_> = call.args.iter().map(u64::to_string).collect();
+    let args: Vec<_> = call.args.iter().map(|arg| format!("{arg:#x}")).collect();
     object.set_text(c"args", &args.join(" "))
 }
 

@@ -4,6 +4,7 @@
 
 use crate::arguments::{ByteArg, descriptor, descriptors, limits, rlimits};
 use crate::bridge::Shared;
+use crate::landlock::LandlockInput;
 use crate::seccomp::Seccomp;
 use crate::trace::{Asked, TraceRun};
 use hotcell_host::protocol::{Failure, Step};
@@ -66,6 +67,7 @@ fn program<'a>(
     rlimit_triples: Option<Vec<f64>>,
     (numbers, cpu_set): (Option<Vec<f64>>, Option<String>),
     seccomp: Option<&Seccomp>,
+    landlock: Option<&'a LandlockInput>,
     trace: &'a Asked,
     flags: u32,
 ) -> Result<Program<'a>, Failure> {
@@ -76,6 +78,7 @@ fn program<'a>(
         rlimits: rlimit_triples.map_or(Ok(Vec::new()), |triples| rlimits(&triples))?,
         limits: limits(numbers.as_deref(), cpu_set.as_deref())?,
         seccomp: seccomp.map(Seccomp::policy),
+        landlock: landlock.map(LandlockInput::rules),
         trace: trace.0.as_ref().map(|(tracing, events)| Trace { tracing: tracing.clone(), events: events.as_fd() }),
         sync: flags & SYNC != 0,
         report_start: flags & STARTED != 0,
@@ -181,7 +184,7 @@ impl Container {
     /// null all of that. `seccomp` null is the container's, `trace` null none. `flags`: 1 asks for SYNC before it is executed, 2 for STARTED after.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, trace: TraceRun | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, flags: number"
     )]
     pub fn execve(
         &self,
@@ -194,6 +197,7 @@ impl Container {
         limits: Option<Vec<f64>>,
         cpu_set: Option<String>,
         seccomp: Option<&Seccomp>,
+        landlock: Option<LandlockInput>,
         trace: Option<&mut TraceRun>,
         flags: u32,
     ) -> f64 {
@@ -201,8 +205,18 @@ impl Container {
         let trace = Asked::of(trace);
         self.ask(|master, sink| {
             let trace = trace?;
-            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), seccomp, &trace, flags)
-                .map_err(Error::Perform)?;
+            let program = program(
+                &args,
+                env.as_ref(),
+                cwd.as_ref(),
+                rlimits,
+                (limits, cpu_set),
+                seccomp,
+                landlock.as_ref(),
+                &trace,
+                flags,
+            )
+            .map_err(Error::Perform)?;
             let fds = descriptors(fds.as_deref().unwrap_or_default()).map_err(Error::Perform)?;
             let executable = if exec_file == -1.0 {
                 None
@@ -217,7 +231,7 @@ impl Container {
     /// RESULT with stdout and stderr, each of at most `maxOutput` bytes; a program that writes more is killed.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, trace: TraceRun | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, flags: number"
     )]
     pub fn run(
         &self,
@@ -230,6 +244,7 @@ impl Container {
         limits: Option<Vec<f64>>,
         cpu_set: Option<String>,
         seccomp: Option<&Seccomp>,
+        landlock: Option<LandlockInput>,
         trace: Option<&mut TraceRun>,
         flags: u32,
     ) -> f64 {
@@ -237,8 +252,18 @@ impl Container {
         let trace = Asked::of(trace);
         self.ask(|master, sink| {
             let trace = trace?;
-            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), seccomp, &trace, flags)
-                .map_err(Error::Perform)?;
+            let program = program(
+                &args,
+                env.as_ref(),
+                cwd.as_ref(),
+                rlimits,
+                (limits, cpu_set),
+                seccomp,
+                landlock.as_ref(),
+                &trace,
+                flags,
+            )
+            .map_err(Error::Perform)?;
             let input = input.as_ref().map_or(&[][..], ByteArg::as_bytes);
             Ok(master.run(program, input, max_output as usize, sink))
         })
@@ -247,7 +272,7 @@ impl Container {
     /// RESULT. `pipes`: 1 stdin, 2 stdout, 4 stderr; the others are /dev/null. The descriptors returned are the caller's.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, trace: TraceRun | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, flags: number"
     )]
     pub fn spawn(
         &self,
@@ -259,6 +284,7 @@ impl Container {
         limits: Option<Vec<f64>>,
         cpu_set: Option<String>,
         seccomp: Option<&Seccomp>,
+        landlock: Option<LandlockInput>,
         trace: Option<&mut TraceRun>,
         flags: u32,
     ) -> Spawned {
@@ -266,8 +292,18 @@ impl Container {
         let trace = Asked::of(trace);
         let id = self.ask(|master, sink| {
             let trace = trace?;
-            let program = program(&args, env.as_ref(), cwd.as_ref(), rlimits, (limits, cpu_set), seccomp, &trace, flags)
-                .map_err(Error::Perform)?;
+            let program = program(
+                &args,
+                env.as_ref(),
+                cwd.as_ref(),
+                rlimits,
+                (limits, cpu_set),
+                seccomp,
+                landlock.as_ref(),
+                &trace,
+                flags,
+            )
+            .map_err(Error::Perform)?;
             let pipes = Pipes { stdin: pipes & STDIN != 0, stdout: pipes & STDOUT != 0, stderr: pipes & STDERR != 0 };
             let HostSpawned { id, stdin, stdout, stderr } = master.spawn(program, pipes, sink)?;
             ends = (stdin, stdout, stderr);

@@ -3,6 +3,7 @@
 //! Descriptors travel beside the packet in this order: the payload's memfd (if any), the program to execute (with
 //! [`ExecFlags::execute_fd`]), then those that become 0, 1, 2, …, and last of all where a traced run's frames go ([`crate::trace::frame`]).
 
+use crate::landlock::Landlock;
 use crate::limits::{RLimit, RunGroup, RunLimits};
 use crate::trace::TraceConfig;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,9 @@ pub struct Exec<'a> {
     pub group: Option<RunGroup>,
     /// The seccomp filter that the program is born with, which [`crate::RequestBody::AddFilter`] made known; 0 for none.
     pub filter: u32,
+    /// What it may do with files and ports; `None`: what all programs may.
+    #[serde(borrow)]
+    pub landlock: Option<Landlock<'a>>,
     /// What a supervisor is to watch; `None` for no supervisor. Takes a filter that asks about what it watches.
     pub trace: Option<TraceConfig>,
     /// How many descriptors beside the packet become 0, 1, 2, …. With none, all three are `/dev/null`.

@@ -18,6 +18,7 @@
 pub mod codec;
 pub mod exec;
 pub mod filter;
+pub mod landlock;
 pub mod launch;
 pub mod limits;
 pub mod outcome;
@@ -31,6 +32,7 @@ pub mod trace;
 pub use codec::{DecodeError, decode, encode};
 pub use exec::{Exec, ExecFlags, strings};
 pub use filter::{Disallowed, Filter, PASSING_CALLS};
+pub use landlock::{Landlock, LandlockPath};
 pub use launch::{
     Cloned, Guard, Identity, Launch, Launched, Mount, MountKind, Network, Order, ProcMode, Setup, TmpfsLimits,
     UserNamespace,

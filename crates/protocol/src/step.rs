@@ -101,6 +101,9 @@ steps! {
     ResetIpc, "unshare", "replace the IPC namespace";
     ResetKeyrings, "keyctl", "empty the keyrings";
     Request, "recvmsg", "understand the request";
+    MakeRuleset, "landlock_create_ruleset", "make the Landlock ruleset";
+    OpenRule, "openat2", "find the path of a Landlock rule";
+    RestrictSelf, "landlock_restrict_self", "bind the program by the Landlock ruleset";
     InstallFilter, "seccomp", "install the seccomp filter";
     EnterGroup, "write", "enter the run group";
     // the supervisor of a traced run

@@ -28,11 +28,19 @@ fn requests() -> Vec<RequestBody<'static>> {
         rlimits: Resource::ALL.iter().map(|&resource| RLimit { resource, soft: 1, hard: RLimit::UNLIMITED }).collect(),
         limits: RunLimits { wall_us: Some(1), cpu_us: Some(u64::MAX), memory_bytes: None, processes: Some(64) },
         group: Some(RunGroup { group: 2, cpu_base_us: 3, oom_base: u64::MAX }),
+        filter: 5,
+        landlock: Some(Landlock {
+            paths: vec![LandlockPath { path: b"/w", read: true, write: false, execute: true }],
+            connect: Some(vec![443]),
+            bind: Some(vec![]),
+            degrade: true,
+        }),
         fds: 3,
         flags: ExecFlags { execute_fd: true, sync: true, report_start: true },
     };
     let files =
         GroupFiles { v1_tasks: 5, v2_directory: true, v2_kill: false, cpu: Some(CpuCounter::Stat), oom_kills: true };
+    let filter = Filter { filter: 5, token: [u64::MAX, 1, 2, 3, 4, 0], program: b"\x06\0\0\0\0\0\xff\x7f" };
     vec![
         RequestBody::Ping,
         RequestBody::Open(vec![file.clone(), OpenFile { how: OpenHow::Replace, ..file }]),
@@ -46,9 +54,11 @@ fn requests() -> Vec<RequestBody<'static>> {
         RequestBody::Resume(1),
         RequestBody::Abort(2),
         RequestBody::Kill { run: 3, signal: 9 },
-        RequestBody::AddGroup { group: 4, files },
-        RequestBody::AddGroup { group: 0, files: GroupFiles::default() },
+        RequestBody::AddGroup { group: 4, files, filter: 5 },
+        RequestBody::AddGroup { group: 0, files: GroupFiles::default(), filter: 0 },
         RequestBody::RemoveGroup(4),
+        RequestBody::AddFilter { filter, warm: true },
+        RequestBody::RemoveFilter(5),
     ]
 }
 
@@ -63,7 +73,11 @@ fn replies() -> Vec<ReplyBody> {
         Verdict::FileSizeLimit,
         Verdict::DisallowedSyscall,
     ];
-    let ends = verdicts.map(|verdict| ReplyBody::Ended(Outcome { verdict, usage, group_killed: true }));
+    let call = Disallowed { nr: 101, arch: 0xc000_003e, args: [0, u64::MAX, 2, 3, 4, 5] };
+    let ends = verdicts.map(|verdict| {
+        let disallowed = (verdict == Verdict::DisallowedSyscall).then_some(call);
+        ReplyBody::Ended(Outcome { verdict, usage, disallowed, group_killed: true })
+    });
     let others = vec![
         ReplyBody::Hello { version: VERSION },
         ReplyBody::Done,

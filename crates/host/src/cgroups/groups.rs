@@ -29,24 +29,27 @@ struct State {
     container: Option<(Container, Tenancy)>,
     /// Init's pid, once there is one; then it may be asked to use groups.
     init: Option<i32>,
-    free: Vec<Box<Numbered>>,
+    free: Vec<BoxedGroup>,
     next: u32,
 }
 
-/// A group, and the number by which init knows it.
+/// A group, and the number by which init knows it. In a box of its own, which goes to and fro between the free ones and the
+/// requests in flight: those are moved about, and are small without it.
 pub(crate) struct Numbered {
     pub(crate) number: u32,
     group: Group,
 }
 
+pub(crate) type BoxedGroup = Box<Numbered>;
+
 /// A group with a run in it, and what it has to keep to.
 pub(crate) struct Lease {
-    pub(crate) numbered: Box<Numbered>,
+    pub(crate) numbered: BoxedGroup,
 }
 
 /// What a container leaves.
 pub(crate) struct Remains {
-    groups: Vec<Box<Numbered>>,
+    groups: Vec<BoxedGroup>,
     container: Option<(Container, Tenancy)>,
 }
 
@@ -110,7 +113,7 @@ impl Groups {
     }
 
     /// Sets the limits of a run in a group.
-    pub(crate) fn begin(&self, mut numbered: Box<Numbered>, limits: &hotcell_cgroup::Limits) -> Result<Lease, Error> {
+    pub(crate) fn begin(&self, mut numbered: BoxedGroup, limits: &hotcell_cgroup::Limits) -> Result<Lease, Error> {
         match numbered.group.begin(limits) {
             Ok(()) => Ok(Lease { numbered }),
             Err(error) => {
@@ -122,7 +125,7 @@ impl Groups {
     }
 
     /// Another group, which init has to be told of before anything else is done with it.
-    pub(crate) fn make(&self) -> Result<(Box<Numbered>, Introduction), Error> {
+    pub(crate) fn make(&self) -> Result<(BoxedGroup, Introduction), Error> {
         let mut state = lock(&self.state);
         let Some(init) = state.init else { return Err(Error::UseEarly) };
         let Some((container, _)) = &state.container else { return Err(Error::KeepContainer) };
@@ -136,7 +139,7 @@ impl Groups {
     }
 
     /// Has a group ready for the next run. It is dropped if the container is gone.
-    pub(crate) fn put(&self, numbered: Box<Numbered>) {
+    pub(crate) fn put(&self, numbered: BoxedGroup) {
         let mut state = lock(&self.state);
         if state.container.is_some() {
             state.free.push(numbered);
@@ -149,14 +152,14 @@ impl Groups {
     }
 
     /// Takes a free group away, because init could not make use of it.
-    pub(crate) fn withdraw(&self, number: u32) -> Option<Box<Numbered>> {
+    pub(crate) fn withdraw(&self, number: u32) -> Option<BoxedGroup> {
         let mut state = lock(&self.state);
         let index = state.free.iter().position(|numbered| numbered.number == number)?;
         Some(state.free.swap_remove(index))
     }
 
     /// The container is gone: whatever it had is removed by the housekeeper, with the groups that runs were in.
-    pub(crate) fn end(&self, leased: Vec<Box<Numbered>>) {
+    pub(crate) fn end(&self, leased: Vec<BoxedGroup>) {
         let mut state = lock(&self.state);
         let Some(container) = state.container.take() else { return };
         let mut groups = std::mem::take(&mut state.free);

@@ -4,7 +4,7 @@
 //! container's sweep, or to the next process's.
 
 use super::groups::Remains;
-use super::{Numbered, parents};
+use super::{BoxedGroup, parents};
 use crate::connection::Connection;
 use nix::sys::signal::SigSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +21,7 @@ pub(crate) enum Job {
     /// A container shall have a free group, if it has none.
     Prepare(Weak<Connection>),
     /// A group that nothing is in any more, and that init has forgotten.
-    Remove(Box<Numbered>),
+    Remove(BoxedGroup),
     /// A container is gone.
     Bury(Box<Remains>),
     /// The last container of a parent is gone.

@@ -23,7 +23,7 @@ mod groups;
 mod housekeeper;
 mod parents;
 
-pub(crate) use groups::{Groups, Lease, Numbered};
+pub(crate) use groups::{BoxedGroup, Groups, Lease};
 pub(crate) use housekeeper::{Job, hand_over};
 pub use parents::CgroupChoice;
 pub(crate) use parents::{all, for_container, generation};

@@ -6,7 +6,7 @@
 //!
 //! The order: session, descriptors, limits, keyring, cgroup namespace and signals come while there are rights to fail with; the identity goes before
 //! the capabilities, because it takes one to change it; the working directory is entered *after* both, with what the program may;
-//! then the sync point, and the program.
+//! then the sync point, Landlock, and the program.
 
 use super::Plan;
 use hotcell_linux::capability;
@@ -136,6 +136,10 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
         check(Step::SetSignals, 0, unsafe { raw::set_signal_mask(&plan.pass, !(1 << (libc::SIGTRAP - 1))) })?;
         // SAFETY: no memory involved.
         check(Step::TraceMe, 0, unsafe { raw::ptrace(&plan.pass, libc::PTRACE_TRACEME, 0, 0, 0) })?;
+    }
+    if plan.landlock >= 0 {
+        // SAFETY: no memory involved.
+        check(Step::RestrictSelf, 0, unsafe { raw::landlock_restrict_self(&plan.pass, plan.landlock, 0) })?;
     }
     Ok(execute)
 }

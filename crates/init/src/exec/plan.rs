@@ -70,6 +70,8 @@ pub struct Plan {
     /// Whether the cgroup that it is born in shall be the root of what it sees of cgroups.
     pub hides_cgroup: bool,
     pub has_sync_point: bool,
+    /// The Landlock ruleset that binds the program, or -1.
+    pub landlock: RawFd,
     /// Whether it stops behind its execve, see [`crate::trace`].
     pub is_traced: bool,
     /// Set by the thread that clones it: it is stopped there, and nobody traces it.
@@ -165,6 +167,7 @@ impl Plan {
             rlimits: plan_limits(exec),
             hides_cgroup: false,
             has_sync_point: exec.flags.sync,
+            landlock: -1,
             is_traced: exec.trace.is_some(),
             is_handed_over: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
@@ -191,6 +194,16 @@ impl Plan {
     /// Takes a descriptor that the child is to have a copy of.
     pub fn keep(&mut self, descriptor: OwnedFd) {
         self.descriptors.push(descriptor.into_raw_fd());
+    }
+
+    /// Binds the program by a Landlock ruleset.
+    pub fn restrict(&mut self, ruleset: OwnedFd) -> io::Result<()> {
+        // Where it is not overwritten when the run's descriptors are placed.
+        let lowest = self.fds.len().max(3) as i32;
+        let ruleset = file::duplicate_above(ruleset.as_fd(), lowest)?;
+        self.landlock = ruleset.as_raw_fd();
+        self.keep(ruleset);
+        Ok(())
     }
 
     /// Closes our copies, so that who holds the other ends sees what the program does with its own. The child must have been cloned.

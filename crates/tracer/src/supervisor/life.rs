@@ -76,11 +76,7 @@ impl<S: Sink> Supervisor<S> {
         if is_launch {
             self.launching = None;
         }
-        if let (Some(learned), Some(files)) = (&mut self.learned, &mut self.files)
-            && let Some(path) = files.executable(tid)
-        {
-            learned.add_file(path, Operations::EXECUTE);
-        }
+        self.learn_executable(tid);
         // For a script this is its interpreter, which is to be judged even where the script was chosen by whoever started the run; but the run's own
         // program is not.
         let breach = if is_launch { None } else { self.files.as_mut().and_then(|files| files.judge_executable(tid)) };
@@ -109,6 +105,17 @@ impl<S: Sink> Supervisor<S> {
         }
         self.go_on(tid, 0);
         Ok(())
+    }
+
+    /// It has just executed a program.
+    pub(super) fn learn_executable(&mut self, pid: i32) {
+        let (Some(learned), Some(files)) = (&mut self.learned, &mut self.files) else { return };
+        if let Some(path) = files.executable(pid) {
+            learned.add_file(path, Operations::EXECUTE);
+        }
+        for path in files.mapped(pid) {
+            learned.add_file(&path, Operations::EXECUTE);
+        }
     }
 
     /// The last stop of a thread, with everything of it still there.

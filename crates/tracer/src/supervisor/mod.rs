@@ -10,7 +10,7 @@ mod calls;
 mod life;
 
 use crate::affinity::Follower;
-use crate::calls::{Operations, Signatures};
+use crate::calls::Signatures;
 use crate::error::Error;
 use crate::event::{Outbox, Sink};
 use crate::files::Files;
@@ -124,11 +124,7 @@ impl<S: Sink> Supervisor<S> {
             let who = self.who(pid);
             self.outbox.push(&TraceEvent::Started { who, parent: 0 })?;
         }
-        if let (Some(learned), Some(files)) = (&mut self.learned, &mut self.files)
-            && let Some(path) = files.executable(pid)
-        {
-            learned.add_file(path, Operations::EXECUTE);
-        }
+        self.learn_executable(pid);
         Ok(())
     }
 
