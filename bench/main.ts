@@ -22,8 +22,9 @@ import { memory } from './memory.js'
 import { reset } from './reset.js'
 import type { Figure } from './sample.js'
 import { seccomp } from './seccomp.js'
+import { trace } from './trace.js'
 
-const groups: Record<string, Group> = { exec, create, ping, reset, heap, memory, limits, seccomp, accuracy }
+const groups: Record<string, Group> = { exec, create, ping, reset, heap, memory, limits, seccomp, trace, accuracy }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
