@@ -13,7 +13,15 @@ import {
   type TraceOptions,
 } from '../index.js'
 import { compileSource, install } from './support/compile.js'
-import { childrenOf, descendantsOf, isAlive, livingDescendantsOf, openFds, zombies } from './support/counters.js'
+import {
+  childrenOf,
+  descendantsOf,
+  isAlive,
+  livingDescendantsOf,
+  openFds,
+  threads,
+  zombies,
+} from './support/counters.js'
 import { createMaster, hostHas, mode } from './support/mode.js'
 import { within } from './support/waiting.js'
 
@@ -478,13 +486,81 @@ function openFdsOf(pid: number): number {
   }
 }
 
-test('ten thousand runs do not each compile a filter', async (t) => {
+test('what forks for ever ends with its run: traced, alone and beside others', async (t) => {
   const master = await createMaster(t)
-  const options: RunOptions = { trace: { files: { read: ['/**'], execute: ['/**'] } } }
-  await master.run('true', [], options)
-  const began = performance.now()
-  for (let round = 0; round < 50; round++) await master.run('true', [], { trace: { ...options.trace } })
-  t.true((performance.now() - began) / 50 < 250)
+  await install(master, 'behave')
+  const files = { read: ['/**'], write: ['/**'], execute: ['/**'] }
+  const bomb = (trace?: TraceOptions): Promise<RunResult> =>
+    within(
+      master.run('./behave', ['bomb', '10'], {
+        limits: { wallTimeMs: 400 },
+        ...(trace === undefined ? {} : { trace }),
+      }),
+      'the bomb',
+    )
+  t.is((await bomb({ files })).status, 'ok')
+  nothingIsLeft(t, master)
+  const holder = master.spawn('./behave', ['hold'], { trace: { files } })
+  await holder.started
+  // Everybody is stopped for a moment, to catch those that fork; so is the supervisor of the one that goes on.
+  t.is((await bomb()).status, 'ok')
+  t.is((await bomb({ syscalls: ['clone'] })).status, 'ok')
+  t.true(isAlive(holder.pid as number))
+  holder.kill('SIGTERM')
+  t.like(await within(Promise.resolve(holder), 'the end'), { status: 'signaled', signal: 'SIGTERM' })
+  nothingIsLeft(t, master)
+})
+
+test('a sync point that fails, an abort there, and the end of the container', async (t) => {
+  const master = await createMaster(t)
+  const boom = new Error('boom')
+  const trace: TraceOptions = { syscalls: true }
+  const refused = master.execve({
+    args: ['true'],
+    trace,
+    syncFunc: () => {
+      throw boom
+    },
+  })
+  t.is(await t.throwsAsync(within(refused, 'the refusal')), boom)
+  const controller = new AbortController()
+  const syncFunc = (): Promise<void> => {
+    controller.abort()
+    return new Promise(() => undefined)
+  }
+  const aborted = master.execve({ args: ['true'], trace, syncFunc }, { signal: controller.signal })
+  await t.throwsAsync(within(aborted, 'the abort'), { name: 'AbortError' })
+  nothingIsLeft(t, master)
+  const run = master.spawn('sh', ['-c', 'while :; do :; done'], { trace })
+  await run.started
+  await master.destroy()
+  await t.throwsAsync(within(Promise.resolve(run), 'the end'), { code: 'ERR_HOTCELL_CLOSED' })
+})
+
+test('killed at any moment, a traced run ends, and the next one is as good as the first', async (t) => {
+  const master = await createMaster(t)
+  for (let round = 0; round < 40; round++) {
+    const controller = new AbortController()
+    const run = master.run('sh', ['-c', 'sleep 100 & sleep 100'], {
+      signal: controller.signal,
+      trace: { syscalls: round % 2 === 0, files: { read: ['/**'], execute: ['/**'], write: ['/**'] } },
+    })
+    setTimeout(() => controller.abort(), round / 4)
+    await t.throwsAsync(within(run, `the end of round ${round}`), { name: 'AbortError' })
+  }
+  t.is((await master.run('true', [], { trace: { syscalls: true } })).status, 'ok')
+  nothingIsLeft(t, master)
+})
+
+test('runs that watch the same share a filter', async (t) => {
+  const master = await createMaster(t)
+  const once = async (): Promise<void> => {
+    t.is((await master.run('true', [], { trace: { files: { read: ['/**'], execute: ['/**'] } } })).status, 'ok')
+  }
+  await once()
+  const before = threads(master.pid).length
+  for (let round = 0; round < 20; round++) await once()
+  t.is(threads(master.pid).length, before)
 })
 
 async function learn(master: Master, file: string, args: string[]): Promise<Learned> {

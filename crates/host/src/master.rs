@@ -322,7 +322,7 @@ impl Master {
             group: lease.as_ref().map(|lease| lease.numbered.as_run_group()),
             filter,
             landlock,
-            trace: trace.as_ref().map(|trace| trace.tracing.config().clone()),
+            trace: trace.as_ref().map(|trace| Box::new(trace.tracing.config().clone())),
             fds: count as u32,
             flags: ExecFlags { execute_fd: executables > 0, sync, report_start },
         });

@@ -156,7 +156,8 @@ mod tests {
     fn frames_are_the_same_in_whatever_pieces_they_come() {
         let mut summary = Vec::new();
         append(&TraceSummary { threads: 3, ..TraceSummary::default() }, &mut summary);
-        let all = [framed(frame::EVENTS, b"abc"), framed(frame::SUMMARY, &summary), framed(frame::EVENTS, b"")].concat();
+        let all =
+            [framed(frame::EVENTS, b"abc"), framed(frame::SUMMARY, &summary), framed(frame::EVENTS, b"")].concat();
         let whole = shown(&mut Frames::default(), &all).unwrap();
         assert_eq!(whole.len(), 3);
         let mut frames = Frames::default();

@@ -539,7 +539,7 @@ impl Container {
             return Err(invalid(libc::ENOENT));
         }
         let events = fds.pop().ok_or_else(|| invalid(libc::EBADF))?;
-        let config = TraceConfig { program_uid: self.ids.program.uid, ..config.clone() };
+        let config = TraceConfig { program_uid: self.ids.program.uid, ..(**config).clone() };
         Ok((fds, Some(Trace::new(config, events))))
     }
 

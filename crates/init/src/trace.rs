@@ -271,7 +271,14 @@ fn place(fds: [RawFd; 3]) -> io::Result<(File, File, Option<OwnedFd>)> {
     Ok((says, events, proc))
 }
 
-fn supervise(config: &TraceConfig, pid: i32, mut says: File, events: File, proc: Option<OwnedFd>, is_bare: bool) -> i32 {
+fn supervise(
+    config: &TraceConfig,
+    pid: i32,
+    mut says: File,
+    events: File,
+    proc: Option<OwnedFd>,
+    is_bare: bool,
+) -> i32 {
     match trace(config, pid, &mut says, events, proc, is_bare) {
         Ok(is_fatal) => {
             say(&mut says, if is_fatal { word::FATAL } else { word::DONE }, Step::Supervise, 0);

@@ -62,7 +62,8 @@ impl Trace {
         let has_rules = read.is_some() || write.is_some() || stat.is_some() || execute.is_some();
         let rules = |list: Option<Vec<String>>| list.unwrap_or_default();
         let files = FileRules { read: rules(read), write: rules(write), stat: rules(stat), execute: rules(execute) };
-        let numbered = calls.map(|names| names.iter().map(|name| number(name)).collect::<Result<Vec<_>>>()).transpose()?;
+        let numbered =
+            calls.map(|names| names.iter().map(|name| number(name)).collect::<Result<Vec<_>>>()).transpose()?;
         let calls = match numbered {
             Some(numbers) => TracedCalls::These(numbers),
             None if all => TracedCalls::All,
@@ -291,9 +292,9 @@ fn summarised(summary: &TraceSummary) -> Value {
         let total_ms = counted.time_ns as f64 / 1e6;
         (named(counted.call), json!({"count": counted.count, "errors": counted.errors, "totalTimeMs": total_ms}))
     });
-    let fatal = fatal.as_ref().map(|fatal| {
-        json!({"name": named(fatal.call), "operation": fatal.operation.name(), "path": text(&fatal.path)})
-    });
+    let fatal = fatal.as_ref().map(
+        |fatal| json!({"name": named(fatal.call), "operation": fatal.operation.name(), "path": text(&fatal.path)}),
+    );
     let calls: Map<String, Value> = counted.collect();
     json!({"calls": calls, "threads": threads, "violations": violations, "lost": lost, "fatal": fatal})
 }

@@ -35,7 +35,7 @@ pub struct Exec<'a> {
     #[serde(borrow)]
     pub landlock: Option<Landlock<'a>>,
     /// What a supervisor is to watch; `None` for no supervisor. Takes a filter that asks about what it watches.
-    pub trace: Option<TraceConfig>,
+    pub trace: Option<Box<TraceConfig>>,
     /// How many descriptors beside the packet become 0, 1, 2, …. With none, all three are `/dev/null`.
     pub fds: u32,
     /// What else is asked for.

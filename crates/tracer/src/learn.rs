@@ -134,11 +134,7 @@ impl Learned {
             let chosen = self.files.iter().filter(|(path, used)| used.has(operation) && is_there(path));
             collapse(chosen.map(path).collect(), generalise).into_iter().map(|(path, _)| text(&path)).collect()
         };
-        PathRules {
-            read: with(Operations::READ),
-            write: with(Operations::WRITE),
-            execute: with(Operations::EXECUTE),
-        }
+        PathRules { read: with(Operations::READ), write: with(Operations::WRITE), execute: with(Operations::EXECUTE) }
     }
 
     /// The rules for the supervisor.

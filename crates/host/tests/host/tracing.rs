@@ -87,7 +87,8 @@ fn calls_and_violations_arrive_and_end_a_run_only_if_they_are_to() {
 #[test]
 fn what_was_learned_names_the_program_and_its_loader() {
     let Some(container) = container() else { return };
-    let (outcome, told) = traced(&container, b"cat\0/usr/bin/env\0", TraceConfig { learn: true, ..TraceConfig::default() });
+    let (outcome, told) =
+        traced(&container, b"cat\0/usr/bin/env\0", TraceConfig { learn: true, ..TraceConfig::default() });
     assert_eq!(exit_code(&outcome.unwrap()), 0);
     let learned = told.learned.unwrap();
     let rules = learned.landlock(Default::default());

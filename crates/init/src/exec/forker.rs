@@ -462,7 +462,9 @@ impl Shared {
             let soon = libc::timespec { tv_sec: 0, tv_nsec: HAND_OVER_NS };
             let (word, value) = (plan.gate.as_ptr(), plan.gate.load(Acquire));
             // SAFETY: the word lives in the plan, the kernel reads one timespec; nobody changes it any more, so this is a pause.
-            unsafe { raw::futex(&self.pass, word, libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, value, &raw const soon) };
+            unsafe {
+                raw::futex(&self.pass, word, libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, value, &raw const soon)
+            };
         }
     }
 
