@@ -59,6 +59,8 @@ const allowedFiles = names<NonNullable<TraceOptions['files']>>('trace.files', {
   stat: true,
   execute: true,
 })
+/** In native's order. */
+const fileOperations = ['read', 'write', 'stat', 'execute'] as const
 const responses = ['deny', 'kill', 'log'] as const
 
 /** Checks it, and turns it into what native wants. */
@@ -67,17 +69,14 @@ export function encodeTrace(value: TraceOptions): EncodedTrace {
   const { files, syscalls, onViolation, onEvent } = value
   if (onEvent !== undefined && typeof onEvent !== 'function') throw invalidType('trace.onEvent', 'a function', onEvent)
   if (files !== undefined) checkNames(files, allowedFiles)
-  const rules = (operation: FileOperation): string[] | null =>
-    files === undefined ? null : paths(`trace.files.${operation}`, files[operation] ?? [])
+  const rules = (operation: FileOperation): string[] =>
+    paths(`trace.files.${operation}`, files === undefined ? [] : (files[operation] ?? []))
   const response = responses.indexOf(oneOf('trace.onViolation', onViolation ?? 'deny', responses))
   const learn = flag('trace.learn', value.learn, false)
   const calls = typeof syscalls === 'boolean' || syscalls === undefined ? null : strings('trace.syscalls', syscalls)
   return {
     native: makeTrace(
-      rules('read'),
-      rules('write'),
-      rules('stat'),
-      rules('execute'),
+      files === undefined ? null : fileOperations.map(rules),
       calls,
       syscalls === true,
       response,

@@ -46,22 +46,21 @@ pub struct Learned {
 
 #[napi]
 impl Trace {
-    /// `read`, `write`, `stat`, `execute`: rules, null for no file policy at all. `calls`: names, null for `all` or none. `onViolation`: 0 deny, 1 kill, 2 log.
+    /// `files`: rules for read, write, stat, execute, null for no file policy at all. `calls`: names, null for `all` or none. `onViolation`: 0 deny, 1 kill, 2 log.
     /// Throws what is wrong with it.
     #[napi(constructor, catch_unwind)]
     pub fn new(
-        read: Option<Vec<String>>,
-        write: Option<Vec<String>>,
-        stat: Option<Vec<String>>,
-        execute: Option<Vec<String>>,
+        files: Option<Vec<Vec<String>>>,
         calls: Option<Vec<String>>,
         all: bool,
         on_violation: u32,
         learn: bool,
     ) -> Result<Self> {
-        let has_rules = read.is_some() || write.is_some() || stat.is_some() || execute.is_some();
-        let rules = |list: Option<Vec<String>>| list.unwrap_or_default();
-        let files = FileRules { read: rules(read), write: rules(write), stat: rules(stat), execute: rules(execute) };
+        let files = files.map(|files| {
+            let mut lists = files.into_iter();
+            let mut next = || lists.next().unwrap_or_default();
+            FileRules { read: next(), write: next(), stat: next(), execute: next() }
+        });
         let numbered =
             calls.map(|names| names.iter().map(|name| number(name)).collect::<Result<Vec<_>>>()).transpose()?;
         let calls = match numbered {
@@ -74,8 +73,7 @@ impl Trace {
             1 => OnViolation::Kill,
             _ => OnViolation::Log,
         };
-        let config =
-            TraceConfig { files: has_rules.then_some(files), on_violation, calls, learn, ..TraceConfig::default() };
+        let config = TraceConfig { files, on_violation, calls, learn, ..TraceConfig::default() };
         Tracing::new(config).map(|tracing| Self { tracing }).map_err(|error| invalid(error.to_string()))
     }
 
