@@ -173,7 +173,7 @@ for (const [name, operation, path, code] of operations) {
 test('a process that a run starts is under the same rules', async (t) => {
   const master = await createMaster(t)
   await master.copyIn(Buffer.from('secret'), '/w/secret')
-  const files = { ...system, read: [...(system?.read ?? []).filter((rule) => rule !== '/w/')] }
+  const files = { ...system, read: (system?.read ?? []).filter((rule) => rule !== '/w/') }
   const result = await master.run('sh', ['-c', 'cat /w/secret; cat /usr/bin/env > /dev/null && echo fine'], {
     trace: { files: { ...files, write: ['/dev/null'] } },
   })
@@ -490,7 +490,7 @@ test('what forks for ever ends with its run: traced, alone and beside others', a
   const master = await createMaster(t)
   await install(master, 'behave')
   const files = { read: ['/**'], write: ['/**'], execute: ['/**'] }
-  const bomb = (trace?: TraceOptions): Promise<RunResult> =>
+  const bomb = (watch?: TraceOptions): Promise<RunResult> =>
     within(
       master.run('./behave', ['bomb', '10'], {
         limits: { wallTimeMs: 400 },
@@ -514,10 +514,10 @@ test('what forks for ever ends with its run: traced, alone and beside others', a
 test('a sync point that fails, an abort there, and the end of the container', async (t) => {
   const master = await createMaster(t)
   const boom = new Error('boom')
-  const trace: TraceOptions = { syscalls: true }
+  const options: TraceOptions = { syscalls: true }
   const refused = master.execve({
     args: ['true'],
-    trace,
+    trace: options,
     syncFunc: () => {
       throw boom
     },
@@ -528,10 +528,10 @@ test('a sync point that fails, an abort there, and the end of the container', as
     controller.abort()
     return new Promise(() => undefined)
   }
-  const aborted = master.execve({ args: ['true'], trace, syncFunc }, { signal: controller.signal })
+  const aborted = master.execve({ args: ['true'], trace: options, syncFunc }, { signal: controller.signal })
   await t.throwsAsync(within(aborted, 'the abort'), { name: 'AbortError' })
   nothingIsLeft(t, master)
-  const run = master.spawn('sh', ['-c', 'while :; do :; done'], { trace })
+  const run = master.spawn('sh', ['-c', 'while :; do :; done'], { trace: options })
   await run.started
   await master.destroy()
   await t.throwsAsync(within(Promise.resolve(run), 'the end'), { code: 'ERR_HOTCELL_CLOSED' })

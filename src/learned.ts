@@ -19,8 +19,8 @@ const natives = new WeakMap<Learned, NativeLearned>()
  */
 export class Learned {
   /** @internal */
-  constructor(native: NativeLearned) {
-    natives.set(this, native)
+  constructor(known: NativeLearned) {
+    natives.set(this, known)
   }
 
   /** The smallest policy for system calls: these, with these values of small domains (socket families, ioctl requests), and EPERM for the rest. */
