@@ -10,6 +10,7 @@ export type { CopySource } from './src/copy-source.js'
 export { defaultPath, type EnvInput } from './src/env.js'
 export { HotcellError, type HotcellErrorCode } from './src/errors.js'
 export type { Execution } from './src/execution.js'
+export { Learned, mergeLearned } from './src/learned.js'
 export { Master, type DeleteOptions } from './src/master.js'
 export { defaultMounts, type Mount } from './src/mounts.js'
 export type { Cancellable } from './src/options/cancellable.js'
@@ -38,6 +39,7 @@ export type { Waiting } from './src/pipeline/waiting.js'
 export { DurationHistogram } from './src/pool/duration-histogram.js'
 export { Pool, type PoolStats } from './src/pool/pool.js'
 export type { PoolOptions } from './src/pool/pool-options.js'
+export type { TraceOptions } from './src/options/trace.js'
 export {
   SeccompPolicy,
   type OciSeccomp,
@@ -50,3 +52,4 @@ export {
 export { probe, type HostFeature, type HostSupport } from './src/probe.js'
 export type { FileOperation, RunResult, TraceResult, Usage } from './src/result.js'
 export type { SandboxFile, SandboxStreamOptions } from './src/sandbox-file.js'
+export type { Trace, TraceEvent } from './src/trace.js'

@@ -217,7 +217,15 @@ const execveParams: readonly Wrong[] = [
   [{ args: ['true'], landlock: { read: [''] } }, VALUE, /"landlock\.read\[0\]"/],
   [{ args: ['true'], landlock: { bind: [70_000] } }, RANGE, /"landlock\.bind\[0\]"/],
   [{ args: ['true'], landlock: { whenUnsupported: 'ignore' } }, VALUE, /"landlock\.whenUnsupported"/],
-  [{ args: ['true'], trace: {} }, UNSUPPORTED, /"trace"/],
+  [{ args: ['true'], trace: true }, TYPE, /"trace"/],
+  [{ args: ['true'], trace: { file: {} } }, VALUE, /"trace\.file"/],
+  [{ args: ['true'], trace: { files: { list: [] } } }, VALUE, /"trace\.files\.list"/],
+  [{ args: ['true'], trace: { files: { read: '/usr' } } }, TYPE, /"trace\.files\.read"/],
+  [{ args: ['true'], trace: { files: { read: ['usr'] } } }, VALUE, /"trace\.files\.read\[0\]".*absolute.*'usr'/],
+  [{ args: ['true'], trace: { files: { read: ['/a/../b'] } } }, VALUE, /"trace".*\/a\/\.\.\/b/],
+  [{ args: ['true'], trace: { syscalls: ['open', 'opne'] } }, VALUE, /"trace".*opne/],
+  [{ args: ['true'], trace: { onViolation: 'ignore' } }, VALUE, /"trace\.onViolation"/],
+  [{ args: ['true'], trace: { onEvent: 1 } }, TYPE, /"trace\.onEvent"/],
   [{ args: ['true'], tty: true }, UNSUPPORTED, /"tty"/],
 ]
 

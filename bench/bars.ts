@@ -72,6 +72,18 @@ export const bars: readonly Bar[] = [
     per: "execve of /bin/true, seccomp: 'off'",
   },
   {
+    what: 'calls that nobody asks about, with files watched ÷ without',
+    atMost: 1.1,
+    figure: '1,000,000 getppid, files watched',
+    per: '1,000,000 getppid',
+  },
+  {
+    what: 'a full trace ÷ strace -f',
+    atMost: 1,
+    figure: '100,000 getppid, traced',
+    per: '100,000 getppid under strace -f',
+  },
+  {
     what: 'overshoot of 100 ms of CPU time by 8 threads',
     atMost: 20_000,
     unit: 'µs',

@@ -23,6 +23,7 @@ import { pools } from './pool.js'
 import { reset } from './reset.js'
 import type { Figure } from './sample.js'
 import { seccomp } from './seccomp.js'
+import { trace } from './trace.js'
 
 const groups: Record<string, Group> = {
   exec,
@@ -33,6 +34,7 @@ const groups: Record<string, Group> = {
   memory,
   limits,
   seccomp,
+  trace,
   accuracy,
   pool: pools,
 }

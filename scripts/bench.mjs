@@ -31,7 +31,7 @@ try {
     await command('cargo', ['build', '--release', '--package', 'hotcell-bench-floor'], { cwd: root, show })
   })
   mkdirSync(built, { recursive: true })
-  for (const name of ['static', 'make-files', 'account', 'burn']) await compileStatic(name)
+  for (const name of ['static', 'make-files', 'account', 'burn', 'calls']) await compileStatic(name)
   process.exitCode = await foreground(
     process.execPath,
     ['--import=@oxc-node/core/register', join(root, 'bench', 'main.ts'), ...process.argv.slice(2)],

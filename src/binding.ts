@@ -8,11 +8,14 @@ export type {
   ErrorData,
   Extra,
   LandlockInput,
+  Learned as NativeLearned,
   MountInput,
   ProbeFeature,
   ProbeResult,
   Seccomp as NativeSeccomp,
   SetupInput,
+  Trace as NativeTrace,
+  TraceRun as NativeTraceRun,
 } from '#binding'
 
 type Binding = typeof import('#binding')

@@ -20,11 +20,12 @@ import {
   type Extra,
   type NativeBridge,
   type NativeSeccomp,
+  type NativeTrace,
   type SetupInput,
 } from './binding.js'
 import { adoptFd, discardFd, setOwner } from './descriptor.js'
 import { HotcellError } from './errors.js'
-import { invalidPolicy } from './options/invalid.js'
+import { invalidPolicy, invalidTrace } from './options/invalid.js'
 import { traceResult, type TraceResult } from './result.js'
 
 /** Doubles in a row: id, kind, and ten of the kind's own. */
@@ -191,6 +192,15 @@ export function compileSeccomp(profile: string | null, json: string | null, file
   } catch (error) {
     // What is wrong with it, and where, is all that native has to say.
     throw error instanceof HotcellError ? error : invalidPolicy(error)
+  }
+}
+
+/** Checks what is to be traced. The parameters are native's. */
+export function makeTrace(...options: ConstructorParameters<typeof NativeTrace>): NativeTrace {
+  try {
+    return new (binding().Trace)(...options)
+  } catch (error) {
+    throw error instanceof HotcellError ? error : invalidTrace(error)
   }
 }
 

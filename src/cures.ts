@@ -27,6 +27,11 @@ const NO_SPACE =
   'The tmpfs is full: raise tmpfs.sizeBytes or tmpfs.inodes (or those of the mount), delete files, or reset() the container'
 
 const cures: Record<string, string> = {
+  // Tracing a run.
+  'UseTrace:ENOENT': "Rules about files and learning need /proc: make the container without proc: 'none'",
+  'SeizeProgram:EPERM': 'The program must be readable, not only executable, to be traced',
+  'TraceMe:EPERM': 'The sysctl kernel.yama.ptrace_scope must not be 3',
+  Supervise: 'The run was ended, and the container goes on: run it again',
   // Making a container.
   'CloneContainer:EPERM': USER_NAMESPACES,
   'CloneContainer:EACCES': USER_NAMESPACES,

@@ -23,6 +23,7 @@ import { systemError } from './system-error.js'
  * | `ERR_HOTCELL_PROTOCOL` | something inside spoke out of turn; the container is gone |
  * | `ERR_HOTCELL_TIMEOUT` | init did not answer in time; the container is gone |
  * | `ERR_HOTCELL_TOO_LARGE` | a file is larger than `maxBytes` |
+ * | `ERR_HOTCELL_TRACE` | a run could not be traced, or no longer: its supervisor could not start, or ended; the run was ended with it |
  * | `ERR_HOTCELL_UNSUPPORTED` | this version, or this kernel, does not do what an option asks for |
  * | `ERR_HOTCELL_UNSUPPORTED_PLATFORM` | there is no native addon for this platform |
  */
@@ -35,6 +36,7 @@ export type HotcellErrorCode =
   | 'ERR_HOTCELL_PROTOCOL'
   | 'ERR_HOTCELL_TIMEOUT'
   | 'ERR_HOTCELL_TOO_LARGE'
+  | 'ERR_HOTCELL_TRACE'
   | 'ERR_HOTCELL_UNSUPPORTED'
   | 'ERR_HOTCELL_UNSUPPORTED_PLATFORM'
 
@@ -89,13 +91,17 @@ export function failure(data: ErrorData): HotcellError {
     const { code, description } = systemError(-errno)
     const what = `cannot ${data.doing ?? 'do it'}${place(data)}${quoted(path)}`
     const message = sentences(`${code}: ${what}: ${description}`, cure(data.step ?? '', code))
-    return new HotcellError(code, message, { errno, syscall, path })
+    const isTrace = tracing.has(data.step ?? '')
+    return new HotcellError(isTrace ? 'ERR_HOTCELL_TRACE' : code, message, { errno, syscall, path })
   }
   const [code, said] = conditions[data.kind === 'failure' ? 'protocol' : data.kind]
   // Native's sentence has the particulars, and the cure where there is one.
   const what = said ?? (data.detail === undefined ? 'The container failed' : capitalised(data.detail))
   return new HotcellError(code, sentences(what, cure(code, '')), { errno, syscall, path })
 }
+
+/** Steps of a supervisor, whose failures say nothing of the program. */
+const tracing: ReadonlySet<string> = new Set(['StartSupervisor', 'SeizeProgram', 'UseTrace', 'Supervise', 'TraceMe'])
 
 type Condition = Exclude<ErrorData['kind'], 'failure'>
 

@@ -18,6 +18,7 @@ import type { Command, Encoding, OutputOf } from './options/run-options.js'
 import { Output } from './output.js'
 import { outputLimit, type RunResult, type TraceResult } from './result.js'
 import { signalNumber } from './signals.js'
+import { TraceReader, type TraceEvent } from './trace.js'
 
 const ignore = (): void => undefined
 
@@ -62,10 +63,12 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
   readonly #stdin: Input
   readonly #stdout: Output
   readonly #stderr: Output
+  readonly #trace: TraceReader | undefined
   readonly #announced: Promise<number>
   /** How it ended. Never rejects. */
   readonly #ended: Promise<TraceResult | Error>
   #over = false
+  #events: AsyncIterable<TraceEvent> | undefined
   /** Whether the caller will hear of a failure. */
   #observed = false
   #breach: 'stdout' | 'stderr' | undefined
@@ -85,12 +88,14 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       this.#stdin = new Input(-1)
       this.#stdout = new Output(-1)
       this.#stderr = new Output(-1)
+      this.#trace = undefined
       this.#announced = Promise.resolve(0)
       this.#cancellation = new ExecutionCancellation(undefined, container, 0, ignore)
       this.#ended = Promise.resolve(this.#report(new AbortError(signal)))
       return
     }
-    const { args, env, cwd, rlimits, limits, seccomp, landlock } = command
+    const { args, env, cwd, rlimits, limits, seccomp, landlock, trace } = command
+    this.#trace = trace === null ? undefined : new TraceReader(trace)
     const spawned = container.spawn(
       args,
       env,
@@ -101,6 +106,7 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       limits.cpuSet,
       seccomp,
       landlock,
+      this.#trace?.run ?? null,
       FLAG_STARTED,
     )
     this.#run = spawned.id
@@ -113,6 +119,7 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       this.#stdout.abort(error)
       this.#stderr.abort(error)
     })
+    this.#trace?.start((error) => this.fail(error))
     this.#ended = this.#watch(this.#reply)
   }
 
@@ -146,6 +153,14 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
   get stderr(): Readable {
     this.#observed = true
     return this.#stderr.take()
+  }
+
+  /**
+   * What happens in it, with the `trace` option; to be iterated once. Reading the property takes the events from then on: whoever does not iterate, or is too
+   * slow, holds the program back, as with a stream. Ends with the run, and throws if `trace.onEvent` did.
+   */
+  get trace(): AsyncIterable<TraceEvent> {
+    return (this.#events ??= this.#trace?.take() ?? none())
   }
 
   /**
@@ -203,12 +218,14 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
     await reply.settled
     this.#over = true
     this.#cancellation.stop()
+    this.#trace?.finish(reply.result)
     return this.#report(this.#outcome(reply))
   }
 
   #outcome(reply: Reply): TraceResult | Error {
     if (this.#cancellation.error !== undefined) return this.#cancellation.error.used(reply.result)
     if (this.#cause !== undefined) return this.#cause
+    if (this.#trace?.error !== undefined) return this.#trace.error
     if (reply.error !== undefined) return failure(reply.error)
     return reply.result as TraceResult
   }
@@ -267,3 +284,6 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
     this.#container.cancel(this.#run)
   }
 }
+
+/** Of a run that is not traced. */
+async function* none(): AsyncGenerator<never, void, undefined> {}

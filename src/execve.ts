@@ -6,6 +6,7 @@ import { cancellableSignal, type Cancellable } from './options/cancellable.js'
 import { encodeExecve, type ExecveParam } from './options/execve-param.js'
 import type { EncodedLimits } from './options/limits.js'
 import type { TraceResult } from './result.js'
+import { TraceReader } from './trace.js'
 
 /** Ends a run when the signal comes; native sees to it that the run's end is reported after all. */
 export class RunCancellation extends Cancellation {
@@ -30,10 +31,14 @@ export async function execve(
   options: Cancellable | undefined,
   defaults: EncodedLimits,
 ): Promise<TraceResult> {
-  const { args, env, cwd, fds, execFile, rlimits, limits, seccomp, landlock, syncFunc } = encodeExecve(param, defaults)
+  const { args, env, cwd, fds, execFile, rlimits, limits, seccomp, landlock, trace, syncFunc } = encodeExecve(
+    param,
+    defaults,
+  )
   const signal = cancellableSignal(options)
   refuseAborted(signal)
   const flags = syncFunc === undefined ? 0 : FLAG_SYNC
+  const reader = trace === null ? undefined : new TraceReader(trace)
   const run = container.execve(
     args,
     env,
@@ -45,19 +50,25 @@ export async function execve(
     limits.cpuSet,
     seccomp,
     landlock,
+    reader?.run ?? null,
     flags,
   )
   const reply = expect(container, run)
-  if (signal === undefined && syncFunc === undefined) return ended(await reply.settled)
+  if (signal === undefined && syncFunc === undefined && reader === undefined) return ended(await reply.settled)
+  reader?.start(() => container.cancel(run))
 
   const cancellation = new RunCancellation(signal, container, run)
   try {
     if (syncFunc !== undefined) await synchronise(container, reply, syncFunc, cancellation)
     await reply.settled
+    reader?.finish(reply.result)
     if (cancellation.aborted) throw new AbortError(signal as AbortSignal, reply.result)
+    if (reader?.error !== undefined) throw reader.error
     return ended(reply)
   } finally {
     cancellation.stop()
+    // Once more is no harm, and after a failure it is the first time.
+    reader?.finish(undefined)
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Extra } from './binding.js'
 import { signalName } from './signals.js'
+import type { Trace } from './trace.js'
 
 /** What a run used. Times are milliseconds with microsecond resolution, sizes are bytes. */
 export interface Usage {
@@ -29,6 +30,8 @@ export interface Usage {
    * cover every process. Which it is depends on the limits of the run, and on `cgroup` of the container.
    */
   accounting: 'cgroup' | 'rusage'
+  /** Of a traced run. */
+  trace?: Trace
 }
 
 /** What a program tried to do with a file. */
@@ -46,7 +49,7 @@ export type FileOperation = 'read' | 'write' | 'stat' | 'execute'
  * | `memory-limit` | `limits.memoryBytes`: the OOM killer, or what was found to be in use |
  * | `output-limit` | `limits.outputBytes`, or `RLIMIT_FSIZE` (SIGXFSZ) as `file-size` |
  * | `disallowed-syscall` | its seccomp policy kills for `syscall`, made with these `args` (six, in hexadecimal: `'0x7'`); the name is `'unknown'`, and without arguments, where a filter of the program's own, or a trap, ended it by SIGSYS |
- * | `disallowed-file` | file tracing refused it |
+ * | `disallowed-file` | with `trace.onViolation: 'kill'`: it would have done `operation` to `path`, which no rule of `trace.files` allows |
  *
  * A program that could not be started has no result: that is a rejected promise.
  */
@@ -82,6 +85,7 @@ const STDOUT_LIMIT = 5
 const STDERR_LIMIT = 6
 const WALL_TIME_LIMIT = 7
 const MEMORY_LIMIT = 8
+const DISALLOWED_FILE = 9
 
 /** Reads a result off the nine doubles that begin at `at`. */
 export function traceResult(rows: Float64Array, at: number, extra?: Extra): TraceResult {
@@ -114,6 +118,9 @@ export function traceResult(rows: Float64Array, at: number, extra?: Extra): Trac
       return { status: 'output-limit', limit: 'file-size', ...usage }
     case DISALLOWED_SYSCALL:
       return { status: 'disallowed-syscall', ...disallowed(extra), ...usage }
+    case DISALLOWED_FILE:
+      // Which file, the summary of the trace tells.
+      return { status: 'disallowed-file', path: '', operation: 'read', ...usage }
     case STDOUT_LIMIT:
       return { status: 'output-limit', limit: 'stdout', ...usage }
     case STDERR_LIMIT:
@@ -140,5 +147,6 @@ export function usageOf(result: Usage): Usage {
   const { userTimeMs, systemTimeMs, cpuTimeMs, wallTimeMs, memoryBytes, setupTimeMs, accounting } = result
   const usage: Usage = { userTimeMs, systemTimeMs, cpuTimeMs, wallTimeMs, memoryBytes, setupTimeMs, accounting }
   if (result.processesPeak !== undefined) usage.processesPeak = result.processesPeak
+  if (result.trace !== undefined) usage.trace = result.trace
   return usage
 }

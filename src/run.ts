@@ -26,6 +26,7 @@ import {
   type RunOptions,
 } from './options/run-options.js'
 import type { RunResult, TraceResult } from './result.js'
+import { TraceReader } from './trace.js'
 
 type StreamInput = Readable | ReadableStream<Uint8Array> | AsyncIterable<string | Uint8Array>
 
@@ -68,7 +69,8 @@ function isStream(input: Uint8Array | null | StreamInput): input is StreamInput 
 }
 
 async function runCollected(container: Container, command: Command, input: Uint8Array | null): Promise<RunResult> {
-  const { args, env, cwd, rlimits, limits, seccomp, landlock, encoding, signal } = command
+  const { args, env, cwd, rlimits, limits, seccomp, landlock, trace, encoding, signal } = command
+  const reader = trace === null ? undefined : new TraceReader(trace)
   const id = container.run(
     args,
     env,
@@ -80,17 +82,22 @@ async function runCollected(container: Container, command: Command, input: Uint8
     limits.cpuSet,
     seccomp,
     landlock,
+    reader?.run ?? null,
     0,
   )
   const reply = expect(container, id)
+  reader?.start(() => container.cancel(id))
   if (signal === undefined) {
     await reply.settled
+    reader?.finish(reply.result)
   } else {
     const cancellation = new RunCancellation(signal, container, id)
     await reply.settled
     cancellation.stop()
+    reader?.finish(reply.result)
     cancellation.check(reply.result)
   }
+  if (reader?.error !== undefined) throw reader.error
   const result: TraceResult = ended(reply)
   const { stdout, stderr } = reply.extra ?? {}
   return Object.assign(result, {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The crates that the image is made of, next to this one.
-const SOURCES: [&str; 3] = ["init", "linux", "protocol"];
+const SOURCES: [&str; 4] = ["init", "linux", "protocol", "tracer"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let manifest_dir = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);

@@ -46,6 +46,12 @@ export function invalidPolicy(cause: unknown): Coded<TypeError> {
   return coded(new TypeError(`The "seccomp" option is no policy: ${reason}`, { cause }), 'ERR_INVALID_ARG_VALUE')
 }
 
+/** A trace that native refused, for a reason that names the rule or call. */
+export function invalidTrace(cause: unknown): Coded<TypeError> {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return coded(new TypeError(`The "trace" option cannot be used: ${reason}`, { cause }), 'ERR_INVALID_ARG_VALUE')
+}
+
 /** There is no option of that name. */
 export function unknownName(name: string, nearest: string | undefined, known: Iterable<string>): Coded<TypeError> {
   const cure = nearest === undefined ? `Known are: ${[...known].join(', ')}` : `Did you mean "${nearest}"?`

@@ -14,6 +14,7 @@ import { checkNames, names } from './names.js'
 import { bytes, containerPath, list, oneOf, type ContainerPath } from './primitives.js'
 import { encodeRLimits, type RLimit } from './rlimits.js'
 import { encodeSeccomp, type SeccompInput } from './seccomp.js'
+import { encodeTrace, type EncodedTrace, type TraceOptions } from './trace.js'
 
 /** How collected output is given: as strings, decoded as UTF-8, or as Buffers. */
 export type Encoding = 'utf8' | 'buffer'
@@ -37,6 +38,8 @@ interface CommonOptions<E extends Encoding> extends Cancellable {
   seccomp?: SeccompInput | undefined
   /** What it may do with files and ports. @default what all programs may */
   landlock?: LandlockRules | undefined
+  /** Have it watched by a supervisor. @default not */
+  trace?: TraceOptions | undefined
 }
 
 /** Options of `run()`. */
@@ -77,8 +80,9 @@ const common = {
   encoding: true,
   seccomp: true,
   landlock: true,
+  trace: true,
 } as const
-const later = ['trace', 'tty']
+const later = ['tty']
 const allowedRun = names<RunOptions>('options', { ...common, input: true, files: true, collect: true }, later)
 const allowedSpawn = names<SpawnOptions>('options', { ...common, stdin: true, stdout: true, stderr: true }, later)
 
@@ -91,6 +95,7 @@ export interface Command {
   limits: EncodedLimits
   seccomp: NativeSeccomp | null
   landlock: LandlockInput | null
+  trace: EncodedTrace | null
   encoding: Encoding
   signal: AbortSignal | undefined
 }
@@ -157,6 +162,7 @@ function encodeCommand(
     limits: encodeLimits(options.limits, defaults),
     seccomp: options.seccomp === undefined ? null : encodeSeccomp(options.seccomp),
     landlock: encodeLandlock(options.landlock),
+    trace: options.trace === undefined ? null : encodeTrace(options.trace),
     encoding: options.encoding === undefined ? 'utf8' : oneOf('encoding', options.encoding, ['utf8', 'buffer']),
     signal: abortSignal(options.signal),
   }

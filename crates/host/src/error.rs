@@ -62,6 +62,8 @@ pub enum Error {
     MakeCgroup(hotcell_cgroup::Error),
     /// Make sense of a seccomp policy.
     ReadPolicy(hotcell_seccomp::Error),
+    /// Make sense of the rules of a trace.
+    ReadRules(hotcell_tracer::Error),
     /// Compile a seccomp policy for this machine's processor.
     UseArchitecture,
     /// Make up a secret.
@@ -198,6 +200,7 @@ impl Error {
             Self::SendRequest { .. } => "send the request",
             Self::MakeCgroup(_) => "limit the run",
             Self::ReadPolicy(_) => "use the seccomp policy",
+            Self::ReadRules(_) => "use the rules of the trace",
             Self::UseArchitecture => "compile a seccomp policy for this processor",
             Self::MakeToken { .. } => "make up a secret",
             Self::HoldLimit { .. } => "hold the limit",
@@ -214,6 +217,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Self::MakeCgroup(error) = self {
+            return write!(f, "{error}");
+        }
+        if let Self::ReadRules(error) = self {
             return write!(f, "{error}");
         }
         if let Self::ReadPolicy(error) = self {

@@ -61,6 +61,7 @@ mod request;
 mod run;
 mod seccomp;
 mod setup;
+pub mod trace;
 
 pub use cgroups::CgroupChoice;
 pub use error::{Error, Violation};
@@ -68,6 +69,7 @@ pub use event::{Collected, Event, RequestId, Sink, Stream};
 pub use hotcell_cgroup as cgroup;
 pub use hotcell_protocol as protocol;
 pub use hotcell_seccomp as policy;
+pub use hotcell_tracer as tracer;
 pub use limits::Limits;
 pub use master::{Master, Pipes, Program, Spawned};
 pub use outcome::{Accounting, Outcome, Usage};

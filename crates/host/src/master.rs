@@ -10,6 +10,7 @@ use crate::pending::{Deadline, Kind};
 use crate::pipe;
 use crate::run::Collector;
 use crate::seccomp::Seccomp;
+use crate::trace::Trace;
 use hotcell_linux::seqpacket;
 use hotcell_protocol::{Exec, ExecFlags, Failure, Landlock, OpenFile, OpenHow, RLimit, RequestBody, Setup, Step};
 use hotcell_seccomp::Profile;
@@ -56,6 +57,8 @@ pub struct Program<'a> {
     pub seccomp: Option<Seccomp>,
     /// What it may do with files and ports, beside what all programs may.
     pub landlock: Option<Landlock<'a>>,
+    /// Have it supervised. Takes a container with a /proc, unless only calls are watched.
+    pub trace: Option<Trace<'a>>,
     /// Deliver [`Event::SyncPoint`] before it is executed, and wait for [`Master::resume`] or [`Master::abort`].
     pub sync: bool,
     /// Deliver [`Event::Started`] once it is executed.
@@ -279,7 +282,6 @@ impl Master {
         collector: Option<Arc<Collector>>,
         sink: &Arc<dyn Sink>,
     ) {
-        let Program { args, env, cwd, mut rlimits, limits, seccomp, landlock, sync, report_start } = program;
         let fail = |error| {
             if let Some(collector) = &collector {
                 collector.close();
@@ -287,12 +289,17 @@ impl Master {
             Batch::default().deliver(Arc::clone(sink), id, Event::Failed(error));
         };
         let count = fds.len() - executables;
-        if count > PROGRAM_FDS_MAX {
-            let failure = Failure::new(Step::DupDescriptor, libc::E2BIG).at(PROGRAM_FDS_MAX as u32);
+        let most = PROGRAM_FDS_MAX - usize::from(program.trace.is_some());
+        if count > most {
+            let failure = Failure::new(Step::DupDescriptor, libc::E2BIG).at(most as u32);
             return fail(Error::Perform(failure));
         }
+        let Program { args, env, cwd, mut rlimits, limits, seccomp, landlock, trace, sync, report_start } = program;
         let groups = self.connection.groups.as_ref();
-        let filter = match self.connection.filter(seccomp.as_ref().unwrap_or(&self.seccomp), false) {
+        let policy = seccomp.as_ref().unwrap_or(&self.seccomp);
+        let asking = trace.as_ref().map(|trace| trace.tracing.filter(policy)).transpose();
+        let filter = asking.and_then(|asking| self.connection.filter(asking.as_ref().unwrap_or(policy), false));
+        let filter = match filter {
             Ok(filter) => filter,
             Err(error) => return fail(error),
         };
@@ -316,11 +323,20 @@ impl Master {
             group: lease.as_ref().map(|lease| lease.numbered.as_run_group()),
             filter,
             landlock,
+            trace: trace.as_ref().map(|trace| Box::new(trace.tracing.config().clone())),
             fds: count as u32,
             flags: ExecFlags { execute_fd: executables > 0, sync, report_start },
         });
         let (limits, resources) = (Box::new(limits), (asked, names));
         let kind = Kind::Run { sync, report_start, collector, limits, lease, resources };
+        let with_events: Vec<_>;
+        let fds = match &trace {
+            None => fds,
+            Some(trace) => {
+                with_events = fds.iter().copied().chain([trace.events]).collect();
+                &with_events
+            }
+        };
         self.connection.request(id, kind, None, sink, body, fds);
     }
 

@@ -76,7 +76,11 @@ pub(crate) fn conclude(
     usage.processes_peak = counted.and_then(|counted| counted.processes_peak);
     let (disallowed, oom) = (reported.disallowed, counted.and_then(|counted| counted.oom));
     // What it was ended for came first.
-    let verdict = if disallowed.is_some() { reported.verdict } else { judge(reported.verdict, oom, &usage, limits) };
+    let verdict = if disallowed.is_some() || reported.verdict == Verdict::DisallowedFile {
+        reported.verdict
+    } else {
+        judge(reported.verdict, oom, &usage, limits)
+    };
     Outcome { verdict, disallowed, usage }
 }
 
@@ -89,7 +93,11 @@ fn memory_of(counted: &hotcell_cgroup::Usage, max_rss_bytes: u64) -> Option<u64>
 
 fn judge(reported: Verdict, oom: Option<Oom>, usage: &Usage, limits: &Limits) -> Verdict {
     match reported {
-        Verdict::Exited(_) | Verdict::Signaled(_) | Verdict::FileSizeLimit | Verdict::DisallowedSyscall => {}
+        Verdict::Exited(_)
+        | Verdict::Signaled(_)
+        | Verdict::FileSizeLimit
+        | Verdict::DisallowedSyscall
+        | Verdict::DisallowedFile => {}
         limit => return limit,
     }
     let exceeded = |used: u64, limit: Option<u64>| limit.is_some_and(|limit| used > limit);

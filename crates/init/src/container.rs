@@ -23,14 +23,15 @@ use crate::runs::{Run, unborn};
 use crate::setup::{Attached, Built, EnterAnywhere, Tree};
 use crate::slots::{Slots, Surroundings};
 use crate::sweep::{self, Tag};
+use crate::trace::{Trace, Word};
 use crate::watch::{self, Breach, Watch};
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::eventfd::EventFd;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
 use hotcell_linux::{errno, memfd, process, signal};
 use hotcell_protocol::{
-    Exec, Failure, GroupFiles, Opened, Reply, ReplyBody, Request, RequestBody, Resource, Setup, Step, VERSION, Verdict,
-    codec,
+    Exec, Failure, GroupFiles, Opened, Reply, ReplyBody, Request, RequestBody, Resource, Setup, Step, TraceConfig,
+    VERSION, Verdict, codec,
 };
 use std::collections::VecDeque;
 use std::io;
@@ -45,6 +46,8 @@ const TOKEN_THREADS: u64 = 2;
 const TOKEN_RUNS: u64 = 3;
 /// From here on: the listener of a slot, by its id.
 const TOKEN_LISTENERS: u64 = 1 << 33;
+/// From here on: what a supervisor says, by the id of its run.
+const TOKEN_SUPERVISORS: u64 = 1 << 34;
 /// How long to wait until looking again for what a run left, in milliseconds: nobody tells of a process that ends traced.
 const SWEEP_MS: i32 = 5;
 
@@ -171,11 +174,13 @@ impl Container {
         let mut buffer = packet_buffer();
         loop {
             let (mut request, mut ended, mut progress, mut threads, mut refused) = (false, false, false, false, false);
+            let mut said = false;
             let is_sweeping = self.runs.iter().any(|run| run.end.is_some() || run.killed);
             let waited = kernel.epoll.wait(self.timeout_ms(is_sweeping), |token, _| match token {
                 TOKEN_HOST => request = true,
                 TOKEN_CHILDREN => ended = true,
                 TOKEN_THREADS => threads = true,
+                token if token >= TOKEN_SUPERVISORS => said = true,
                 token if token >= TOKEN_LISTENERS => refused = true,
                 _ => progress = true,
             });
@@ -186,6 +191,9 @@ impl Container {
             }
             if refused {
                 self.note_disallowed();
+            }
+            if said {
+                self.note_supervisors(&kernel);
             }
             if progress {
                 self.note_progress(&kernel)?;
@@ -405,6 +413,9 @@ impl Container {
                     // Also who is not there yet.
                     run.child.signal(libc::SIGKILL);
                 }
+                for trace in self.runs.iter_mut().filter_map(|run| run.trace.as_mut()) {
+                    trace.give_up();
+                }
                 let _ = process::kill(-1, libc::SIGKILL);
                 self.reap(kernel)
             }
@@ -434,13 +445,16 @@ impl Container {
     fn start(&mut self, id: u32, exec: &Exec<'_>, fds: Vec<OwnedFd>, kernel: &Kernel) -> Result<Run, Failure> {
         let started_us = process::monotonic_us();
         let failed = |error: io::Error| Failure::new(Step::CloneChild, errno(&error));
+        let (fds, trace) = self.take_trace(exec, fds)?;
         let Ids { init, program } = self.ids;
         let identity = (init != program).then_some((program.uid, program.gid));
         let fds = plan::clear_targets(fds).map_err(|error| Failure::new(Step::DupDescriptor, errno(&error)))?;
         let mut plan = Plan::new(exec, &self.env, fds, identity)?;
         if let Some(most) = exec.limits.processes {
             // Where programs have pid 1's identity, its own threads count.
-            let own = if init == program { 1 + self.resetter.threads() + self.slots.threads() } else { 0 };
+            let supervisors = self.runs.iter().filter(|run| run.trace.is_some()).count() + usize::from(trace.is_some());
+            let own = 1 + supervisors as u64 + self.resetter.threads() + self.slots.threads();
+            let own = if init == program { own } else { 0 };
             plan.limit_processes(most.saturating_add(own));
         }
         plan.hides_cgroup = self.hides_cgroup || exec.group.is_some();
@@ -510,7 +524,67 @@ impl Container {
             sweeps: 0,
             is_swept: false,
             group_killed: false,
+            trace,
         })
+    }
+
+    /// The tracing that is asked for, and the other descriptors.
+    fn take_trace(&self, exec: &Exec<'_>, mut fds: Vec<OwnedFd>) -> Result<(Vec<OwnedFd>, Option<Trace>), Failure> {
+        let Some(config) = &exec.trace else { return Ok((fds, None)) };
+        let invalid = |errno| Failure::new(Step::UseTrace, errno);
+        if exec.filter == 0 {
+            return Err(invalid(libc::EINVAL));
+        }
+        if self.proc.is_none() && (config.files.is_some() || config.learn) {
+            return Err(invalid(libc::ENOENT));
+        }
+        let events = fds.pop().ok_or_else(|| invalid(libc::EBADF))?;
+        let config = TraceConfig { program_uid: self.ids.program.uid, ..(**config).clone() };
+        Ok((fds, Some(Trace::new(config, events))))
+    }
+
+    /// Starts the supervisors of programs that stand behind their execve.
+    fn start_supervisors(&mut self, kernel: &Kernel) {
+        let (proc, is_bare) = (self.proc.as_ref(), !self.user_namespace);
+        for run in self.runs.iter_mut().filter(|run| run.end.is_none() && !run.killed) {
+            let Some(pid) = run.child.pid().filter(|_| run.child.is_handed_over()) else { continue };
+            let Some(trace) = run.trace.as_mut().filter(|trace| trace.is_to_start()) else { continue };
+            let token = TOKEN_SUPERVISORS + u64::from(run.id);
+            if trace.start(pid, proc, is_bare, &kernel.epoll, token).is_err() {
+                run.child.signal(libc::SIGKILL);
+            }
+        }
+    }
+
+    /// Lets programs begin that are traced now, and ends those that cannot be.
+    fn note_supervisors(&mut self, kernel: &Kernel) {
+        for run in &mut self.runs {
+            match run.trace.as_mut().and_then(|trace| trace.listen(&kernel.epoll)) {
+                None => {}
+                Some(Word::Ready) => run.child.signal(libc::SIGCONT),
+                Some(Word::Failed) => run.child.signal(libc::SIGKILL),
+            }
+        }
+    }
+
+    fn supervisors(&self) -> Vec<i32> {
+        self.runs.iter().filter_map(Run::supervisor).collect()
+    }
+
+    /// Whether a program is being handed to its supervisor. SIGCONT for all would let it begin without.
+    fn is_handing_over(&self) -> bool {
+        self.runs.iter().any(|run| run.end.is_none() && run.trace.as_ref().is_some_and(|trace| !trace.is_ready()))
+    }
+
+    /// Kills everybody at once; one by one where there are supervisors, which have a summary to write.
+    fn kill_everybody(&mut self, rounds: u32) {
+        let supervisors = self.supervisors();
+        let Some(proc) = self.proc.as_ref().filter(|_| !supervisors.is_empty()) else {
+            let _ = process::kill(-1, libc::SIGKILL);
+            return;
+        };
+        let is_frozen = rounds > sweep::GENTLE_ROUNDS && !self.is_handing_over();
+        sweep::kill_if(proc, is_frozen, &supervisors, |_| true);
     }
 
     /// Sees to it that no run in flight has the tag that pid 1 clones with.
@@ -591,6 +665,7 @@ impl Container {
             // They may have waited for just these.
             self.is_reaping = true;
         }
+        self.start_supervisors(kernel);
         for (id, body) in news {
             self.reply(id, body, &[])?;
         }
@@ -634,7 +709,7 @@ impl Container {
     }
 
     fn look(&mut self, index: usize) -> Option<Breach> {
-        let is_only = self.runs.len() == 1;
+        let is_only = self.runs.len() == 1 && self.supervisors().is_empty();
         let proc = self.proc.as_ref();
         let run = self.runs.get_mut(index)?;
         let main = run.child.pid();
@@ -692,8 +767,11 @@ impl Container {
         run.child.signal(signal);
         if signal == libc::SIGKILL {
             run.killed = true;
+            if let Some(trace) = &mut run.trace {
+                trace.hurry(true);
+            }
             if is_only {
-                let _ = process::kill(-1, libc::SIGKILL);
+                self.kill_everybody(0);
             }
         }
     }
@@ -703,7 +781,7 @@ impl Container {
         self.kill(id, libc::SIGKILL);
         let (Some(proc), Some(run)) = (&self.proc, self.runs.iter().find(|run| run.id == id)) else { return };
         if self.runs.len() > 1 {
-            sweep::kill_if(proc, false, |tag| run.is_tagged(tag));
+            sweep::kill_if(proc, false, &self.supervisors(), |tag| run.is_tagged(tag));
         }
     }
 
@@ -717,11 +795,13 @@ impl Container {
     /// A main process that was killed and is still not ours to reap is traced by a process of its own run (or of another, which it
     /// then has to wait for). Whoever carries its tag goes.
     fn kill_traced(&mut self) {
+        let (supervisors, is_handing_over) = (self.supervisors(), self.is_handing_over());
         let Some(proc) = &self.proc else { return };
         for run in self.runs.iter_mut().filter(|run| run.killed && run.end.is_none()) {
             if run.sweeps > 0 {
                 run.group_killed |= run.group().is_some_and(|group| group.kill());
-                sweep::kill_if(proc, run.sweeps > sweep::GENTLE_ROUNDS, |tag| run.is_tagged(tag));
+                let is_frozen = run.sweeps > sweep::GENTLE_ROUNDS && !is_handing_over;
+                sweep::kill_if(proc, is_frozen, &supervisors, |tag| run.is_tagged(tag));
             }
             run.sweeps += 1;
         }
@@ -737,15 +817,32 @@ impl Container {
                 self.note_progress(kernel)?;
             }
             match process::wait_any(false) {
-                // It has made us its tracer (PTRACE_TRACEME), and stopped: nobody will ever let it go on.
                 Ok(Some(stopped)) if libc::WIFSTOPPED(stopped.status) => {
-                    let _ = process::kill(stopped.pid, libc::SIGKILL);
+                    // One on its way to its supervisor is let go by the thread that has cloned it. Another has made us its tracer (PTRACE_TRACEME),
+                    // and stopped: nobody will ever let it go on.
+                    let is_handed_over = |run: &Run| run.trace.is_some() && run.child.pid() == Some(stopped.pid);
+                    if !self.runs.iter().any(is_handed_over) {
+                        let _ = process::kill(stopped.pid, libc::SIGKILL);
+                    }
                     continue;
                 }
                 Ok(Some(reaped)) => {
+                    if let Some(run) = self.runs.iter_mut().find(|run| run.is_supervised_by(reaped.pid)) {
+                        // Without it the kernel ends whom it traced, but not who still waits for it.
+                        if run.end.is_none() {
+                            run.child.signal(libc::SIGKILL);
+                        }
+                        if let Some(trace) = &mut run.trace {
+                            trace.ended(&kernel.epoll);
+                        }
+                        continue;
+                    }
                     let is_main = |run: &&mut Run| run.child.pid() == Some(reaped.pid) && run.end.is_none();
                     if let Some(run) = self.runs.iter_mut().find(is_main) {
                         run.ended(&reaped, &kernel.epoll);
+                        if let Some(trace) = &mut run.trace {
+                            trace.hurry(run.killed);
+                        }
                     } else if let [run] = self.runs.as_mut_slice() {
                         run.add_orphan(&reaped.usage);
                     }
@@ -759,6 +856,11 @@ impl Container {
             break;
         }
         if somebody_is_left {
+            for run in self.runs.iter_mut().filter(|run| run.end.is_some() || run.killed) {
+                if let Some(trace) = &mut run.trace {
+                    trace.hurry(run.killed);
+                }
+            }
             self.kill_traced();
             self.sweep();
         }
@@ -786,27 +888,33 @@ impl Container {
         // Of those that were killed nobody is to stay either.
         if self.runs.iter().all(|run| run.end.is_some() || run.killed) {
             if !self.runs.is_empty() || !self.resets.is_empty() {
-                let _ = process::kill(-1, libc::SIGKILL);
+                let rounds = self.runs.iter().map(|run| run.sweeps).max().unwrap_or(0);
+                self.kill_everybody(rounds);
+                for run in self.runs.iter_mut().filter(|run| run.end.is_some()) {
+                    run.sweeps += 1;
+                }
             }
             return;
         }
         let Some(rounds) = self.runs.iter().filter(|run| run.end.is_some()).map(|run| run.sweeps).max() else { return };
         // Without a /proc an ended run waits for the others, and is swept with them.
         let Some(proc) = &self.proc else { return };
+        let (supervisors, is_handing_over) = (self.supervisors(), self.is_handing_over());
         let live: Vec<&Run> = self.runs.iter().filter(|run| run.end.is_none()).collect();
-        let is_main = |pid| live.iter().any(|run| run.child.pid() == Some(pid));
+        let is_main = |pid| supervisors.contains(&pid) || live.iter().any(|run| run.child.pid() == Some(pid));
         let strangers = match sweep::has_orphans(proc.as_fd(), is_main) {
             Some(false) => 0,
             _ => {
-                let is_frozen = rounds >= sweep::GENTLE_ROUNDS;
+                let is_frozen = rounds >= sweep::GENTLE_ROUNDS && !is_handing_over;
                 let is_stranger = |tag: &Tag| !live.iter().any(|run| run.is_tagged(tag));
-                sweep::kill_if(proc, is_frozen, is_stranger)
+                sweep::kill_if(proc, is_frozen, &supervisors, is_stranger)
             }
         };
         for run in self.runs.iter_mut().filter(|run| run.end.is_some()) {
             run.sweeps += 1;
             // Its dead are to be reaped as well, but not those that another run makes without end.
-            run.is_swept = strangers == 0 && (!self.is_reaping || run.sweeps > REAP_ROUNDS);
+            let is_reaped = !self.is_reaping || run.sweeps > REAP_ROUNDS;
+            run.is_swept = strangers == 0 && is_reaped && run.supervisor().is_none();
             if strangers > 0 && !run.group_killed {
                 run.group_killed = run.group().is_some_and(|group| group.kill());
             }

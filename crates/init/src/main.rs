@@ -16,7 +16,8 @@
 //! kilobytes, and init is a fork of it that never has to execute anything. It is also the guard: it ends, and kills every
 //! container, when the host closes its socket, be it by dying of SIGKILL. Modules: [`launcher`], [`identity`] and [`guard`] are the
 //! launcher's; [`setup`] turns a fork into a container; [`container`] is pid 1's command loop, and what it calls are [`files`],
-//! [`deletion`], [`exec`], [`groups`], [`slots`], [`runs`], [`watch`], [`sweep`] and [`reset`].
+//! [`deletion`], [`exec`], [`groups`], [`slots`], [`runs`], [`watch`], [`sweep`] and [`reset`]. A traced run has a supervisor beside its program, a
+//! fork of pid 1 that lives as long as the run: [`trace`].
 //!
 //! Nothing here prints: what goes wrong is a [`hotcell_protocol::Failure`] on the socket. A panic aborts, and with pid 1 the whole
 //! container ends, which the host reports as a lost container.
@@ -36,6 +37,7 @@ mod runs;
 mod setup;
 mod slots;
 mod sweep;
+mod trace;
 mod watch;
 
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use crate::exec::{Child, Limits};
 use crate::groups::Group;
 use crate::slots::Slot;
 use crate::sweep::Tag;
+use crate::trace::Trace;
 use crate::watch::{Breach, Watch};
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::process::{ChildUsage, Reaped, monotonic_us};
@@ -55,6 +56,8 @@ pub struct Run {
     pub is_swept: bool,
     /// Whether its group was killed as a whole.
     pub group_killed: bool,
+    /// Of a traced run.
+    pub trace: Option<Trace>,
 }
 
 impl Run {
@@ -96,11 +99,27 @@ impl Run {
         });
     }
 
+    /// Whether that is its supervisor, which lives.
+    pub fn is_supervised_by(&self, pid: i32) -> bool {
+        self.supervisor() == Some(pid)
+    }
+
+    /// Its supervisor, while that lives. It is not over before.
+    pub fn supervisor(&self) -> Option<i32> {
+        self.trace.as_ref().and_then(Trace::living)
+    }
+
     /// What to report, with what its leftovers used.
     pub fn report(self) -> Option<ReplyBody> {
         let (end, orphans, group_killed) = (self.end, self.orphans, self.group_killed);
-        end.map(|end| match end {
-            ReplyBody::Ended(Outcome { verdict, usage, disallowed, .. }) => {
+        // What we have ended ourselves is not judged by what its supervisor says of that.
+        let trace = self.trace.filter(|_| self.breach.is_none() && !self.killed);
+        let is_fatal = trace.as_ref().is_some_and(Trace::is_fatal);
+        let untraced = trace.as_ref().and_then(Trace::failure).cloned();
+        end.map(|end| match (end, untraced) {
+            (ReplyBody::Ended(_), Some(failure)) => ReplyBody::Failed(failure),
+            (ReplyBody::Ended(Outcome { verdict, usage, disallowed, .. }), None) => {
+                let verdict = if is_fatal { Verdict::DisallowedFile } else { verdict };
                 let usage = Usage {
                     user_us: usage.user_us + orphans.user_us,
                     system_us: usage.system_us + orphans.system_us,
@@ -109,7 +128,7 @@ impl Run {
                 };
                 ReplyBody::Ended(Outcome { verdict, usage, disallowed, group_killed })
             }
-            other => other,
+            (other, _) => other,
         })
     }
 

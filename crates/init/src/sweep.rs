@@ -52,14 +52,15 @@ pub fn has_orphans(proc: BorrowedFd<'_>, is_main: impl Fn(i32) -> bool) -> Optio
     Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).any(|pid: i32| !is_main(pid)))
 }
 
-/// Kills every process that this holds for, by its tag; says how many there were. With `freeze` nobody runs meanwhile.
-pub fn kill_if(proc: &impl AsFd, freeze: bool, condemned: impl Fn(&Tag) -> bool) -> usize {
+/// Kills every process that this holds for, by its tag, but for `spared` ones (supervisors, which have pid 1's tag); says how many there
+/// were. With `freeze` nobody runs meanwhile.
+pub fn kill_if(proc: &impl AsFd, freeze: bool, spared: &[i32], condemned: impl Fn(&Tag) -> bool) -> usize {
     if freeze {
         let _ = process::kill(-1, libc::SIGSTOP);
     }
     let mut killed = 0;
     for pid in processes(proc) {
-        if tag(proc.as_fd(), pid).is_some_and(|tag| condemned(&tag)) {
+        if !spared.contains(&pid) && tag(proc.as_fd(), pid).is_some_and(|tag| condemned(&tag)) {
             killed += 1;
             let _ = process::kill(pid, libc::SIGKILL);
         }

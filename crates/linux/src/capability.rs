@@ -11,7 +11,8 @@ impl Capabilities {
     /// None.
     pub const NONE: Self = Self(0);
     /// What init keeps inside of its namespaces: files and mounts of reset (CHOWN, DAC_OVERRIDE, FOWNER, SYS_ADMIN), identities of
-    /// programs (SETGID, SETUID, SETPCAP), killing them (KILL), and telling whose they are (SYS_PTRACE, for /proc/PID/ns).
+    /// programs (SETGID, SETUID, SETPCAP), killing them (KILL), telling whose they are (SYS_PTRACE, for /proc/PID/ns), and for supervisors of
+    /// traced runs the choice of their processor (SYS_NICE).
     pub const INIT: Self = Self(
         1 << CHOWN
             | 1 << DAC_OVERRIDE
@@ -21,6 +22,7 @@ impl Capabilities {
             | 1 << SETUID
             | 1 << SETPCAP
             | 1 << SYS_PTRACE
+            | 1 << SYS_NICE
             | 1 << SYS_ADMIN,
     );
 
@@ -28,6 +30,12 @@ impl Capabilities {
     pub const INIT_BARE: Self = Self(Self::INIT.0 & !(1 << CHOWN | 1 << DAC_OVERRIDE | 1 << FOWNER));
     /// To enter any directory.
     pub const ENTER: Self = Self(1 << DAC_OVERRIDE | 1 << DAC_READ_SEARCH);
+
+    /// What a supervisor keeps of init's: to trace (SYS_PTRACE), to end what it traces (KILL), to move it (SYS_NICE), and to look at where paths lead,
+    /// also through directories that a program has closed (DAC_READ_SEARCH; in a user namespace DAC_OVERRIDE, which init has there).
+    pub const SUPERVISOR: Self = Self(1 << SYS_PTRACE | 1 << KILL | 1 << SYS_NICE | 1 << DAC_OVERRIDE);
+    /// The same where they are the host's: to look, and not to write.
+    pub const SUPERVISOR_BARE: Self = Self(1 << SYS_PTRACE | 1 << KILL | 1 << SYS_NICE | 1 << DAC_READ_SEARCH);
 
     /// These and those.
     pub const fn with(self, other: Self) -> Self {
@@ -45,6 +53,7 @@ const SETUID: u8 = 7;
 const SETPCAP: u8 = 8;
 const SYS_PTRACE: u8 = 19;
 const SYS_ADMIN: u8 = 21;
+const SYS_NICE: u8 = 23;
 
 /// Every securebit of capabilities(7) but KEEP_CAPS, each with its lock: uid 0 means nothing, changing the uid changes no
 /// capability, and no ambient capability can be raised.

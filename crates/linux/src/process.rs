@@ -329,6 +329,8 @@ pub mod raw {
         clock_gettime(clock: i32, now: *mut libc::timespec) = SYS_clock_gettime;
         /// seccomp(2) with `SECCOMP_SET_MODE_FILTER`.
         seccomp(operation: u32, flags: u32, program: *const libc::sock_fprog) = SYS_seccomp;
+        /// ptrace(2) in the kernel's form.
+        ptrace(request: u32, pid: i32, address: usize, data: usize) = SYS_ptrace;
         /// landlock_restrict_self(2).
         landlock_restrict_self(ruleset: RawFd, flags: u32) = SYS_landlock_restrict_self;
         /// getpid(2).

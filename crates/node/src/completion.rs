@@ -115,6 +115,7 @@ fn result(Outcome { verdict, usage, .. }: Outcome, breach: Option<Stream>) -> Da
         Verdict::DisallowedSyscall => (4.0, 0),
         Verdict::WallTimeLimit => (7.0, 0),
         Verdict::MemoryLimit => (8.0, 0),
+        Verdict::DisallowedFile => (9.0, 0),
     };
     // Whatever the killed program's status says, it was killed for this.
     let (code, number) = match breach {

@@ -6,10 +6,12 @@ use crate::arguments::{ByteArg, descriptor, descriptors, limits, rlimits};
 use crate::bridge::Shared;
 use crate::landlock::LandlockInput;
 use crate::seccomp::Seccomp;
+use crate::trace::{Asked, TraceRun};
 use hotcell_host::protocol::{Failure, Step};
+use hotcell_host::trace::Trace;
 use hotcell_host::{Error, Event, Master, Pipes, Program, RequestId, Sink, Spawned as HostSpawned};
 use napi_derive::napi;
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 
 /// A container. Collected, it is destroyed.
@@ -66,6 +68,7 @@ fn program<'a>(
     (numbers, cpu_set): (Option<Vec<f64>>, Option<String>),
     seccomp: Option<&Seccomp>,
     landlock: Option<&'a LandlockInput>,
+    trace: &'a Asked,
     flags: u32,
 ) -> Result<Program<'a>, Failure> {
     Ok(Program {
@@ -76,6 +79,7 @@ fn program<'a>(
         limits: limits(numbers.as_deref(), cpu_set.as_deref())?,
         seccomp: seccomp.map(Seccomp::policy),
         landlock: landlock.map(LandlockInput::rules),
+        trace: trace.0.as_ref().map(|(tracing, events)| Trace { tracing: tracing.clone(), events: events.as_fd() }),
         sync: flags & SYNC != 0,
         report_start: flags & STARTED != 0,
     })
@@ -177,10 +181,10 @@ impl Container {
     /// `args` and `env` are NUL-terminated strings laid end to end; `env` null is the container's own, `cwd` null its work
     /// directory, `fds` null /dev/null thrice, `execFile` -1 none. `rlimits` are triples of resource number, soft, hard; Infinity is
     /// unlimited. `limits`: CPU and wall time in microseconds, memory, processes, CPU rate, stack, file size, open files; -1 is none,
-    /// null all of that. `seccomp` null is the container's. `flags`: 1 asks for SYNC before it is executed, 2 for STARTED after.
+    /// null all of that. `seccomp` null is the container's, `trace` null none. `flags`: 1 asks for SYNC before it is executed, 2 for STARTED after.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, flags: number"
     )]
     pub fn execve(
         &self,
@@ -194,9 +198,13 @@ impl Container {
         cpu_set: Option<String>,
         seccomp: Option<&Seccomp>,
         landlock: Option<LandlockInput>,
+        trace: Option<&mut TraceRun>,
         flags: u32,
     ) -> f64 {
+        // Also where nothing is asked for: who reads the trace waits for its end.
+        let trace = Asked::of(trace);
         self.ask(|master, sink| {
+            let trace = trace?;
             let program = program(
                 &args,
                 env.as_ref(),
@@ -205,6 +213,7 @@ impl Container {
                 (limits, cpu_set),
                 seccomp,
                 landlock.as_ref(),
+                &trace,
                 flags,
             )
             .map_err(Error::Perform)?;
@@ -222,7 +231,7 @@ impl Container {
     /// RESULT with stdout and stderr, each of at most `maxOutput` bytes; a program that writes more is killed.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, flags: number"
     )]
     pub fn run(
         &self,
@@ -236,9 +245,13 @@ impl Container {
         cpu_set: Option<String>,
         seccomp: Option<&Seccomp>,
         landlock: Option<LandlockInput>,
+        trace: Option<&mut TraceRun>,
         flags: u32,
     ) -> f64 {
+        // Also where nothing is asked for: who reads the trace waits for its end.
+        let trace = Asked::of(trace);
         self.ask(|master, sink| {
+            let trace = trace?;
             let program = program(
                 &args,
                 env.as_ref(),
@@ -247,6 +260,7 @@ impl Container {
                 (limits, cpu_set),
                 seccomp,
                 landlock.as_ref(),
+                &trace,
                 flags,
             )
             .map_err(Error::Perform)?;
@@ -258,7 +272,7 @@ impl Container {
     /// RESULT. `pipes`: 1 stdin, 2 stdout, 4 stderr; the others are /dev/null. The descriptors returned are the caller's.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, flags: number"
     )]
     pub fn spawn(
         &self,
@@ -271,10 +285,13 @@ impl Container {
         cpu_set: Option<String>,
         seccomp: Option<&Seccomp>,
         landlock: Option<LandlockInput>,
+        trace: Option<&mut TraceRun>,
         flags: u32,
     ) -> Spawned {
         let mut ends = (None, None, None);
+        let trace = Asked::of(trace);
         let id = self.ask(|master, sink| {
+            let trace = trace?;
             let program = program(
                 &args,
                 env.as_ref(),
@@ -283,6 +300,7 @@ impl Container {
                 (limits, cpu_set),
                 seccomp,
                 landlock.as_ref(),
+                &trace,
                 flags,
             )
             .map_err(Error::Perform)?;

@@ -50,6 +50,7 @@ fn kind(error: &Error) -> &'static str {
         | Error::UseCpus { .. }
         | Error::UseEarly
         | Error::ReadPolicy(_)
+        | Error::ReadRules(_)
         | Error::UseArchitecture => "unsupported",
         Error::UseDestroyed => "closed",
         Error::KeepContainer => "lost",

@@ -26,4 +26,5 @@ mod landlock;
 mod probe;
 mod seccomp;
 mod setup;
+mod trace;
 mod value;

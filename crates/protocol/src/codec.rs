@@ -63,7 +63,7 @@ pub fn encode<T: Serialize + ?Sized>(message: &T, buffer: &mut Vec<u8>) {
 }
 
 /// Appends the encoding of `message` alone.
-pub(crate) fn append<T: Serialize + ?Sized>(message: &T, buffer: &mut Vec<u8>) {
+pub fn append<T: Serialize + ?Sized>(message: &T, buffer: &mut Vec<u8>) {
     struct Append<'a>(&'a mut Vec<u8>);
     impl postcard::ser_flavors::Flavor for Append<'_> {
         type Output = ();

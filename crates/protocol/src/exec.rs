@@ -1,10 +1,11 @@
 //! The request that everything else exists for.
 //!
 //! Descriptors travel beside the packet in this order: the payload's memfd (if any), the program to execute (with
-//! [`ExecFlags::execute_fd`]), then those that become 0, 1, 2, ….
+//! [`ExecFlags::execute_fd`]), then those that become 0, 1, 2, …, and last of all where a traced run's frames go ([`crate::trace::frame`]).
 
 use crate::landlock::Landlock;
 use crate::limits::{RLimit, RunGroup, RunLimits};
+use crate::trace::TraceConfig;
 use serde::{Deserialize, Serialize};
 
 /// One `execve`.
@@ -33,6 +34,8 @@ pub struct Exec<'a> {
     /// What it may do with files and ports; `None`: what all programs may.
     #[serde(borrow)]
     pub landlock: Option<Landlock<'a>>,
+    /// What a supervisor is to watch; `None` for no supervisor. Takes a filter that asks about what it watches.
+    pub trace: Option<Box<TraceConfig>>,
     /// How many descriptors beside the packet become 0, 1, 2, …. With none, all three are `/dev/null`.
     pub fds: u32,
     /// What else is asked for.

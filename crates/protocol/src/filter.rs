@@ -30,6 +30,8 @@ pub const PASSING_CALLS: &[(&str, u8)] = &[
     ("prctl", 2),
     ("capset", 2),
     ("chdir", 1),
+    // the child of a traced run, to stop behind its execve, and the thread, to hand it over there
+    ("ptrace", 4),
     ("rt_sigprocmask", 4),
     ("landlock_restrict_self", 2),
     ("execve", 3),

@@ -33,6 +33,8 @@ pub enum Verdict {
     FileSizeLimit,
     /// A seccomp filter ended it: by telling init ([`Outcome::disallowed`]), or by SIGSYS.
     DisallowedSyscall,
+    /// The supervisor of a traced run ended it for the use of a file; which, is in its summary.
+    DisallowedFile,
 }
 
 /// Times and memory of a run, as wait4(2) reports them for the main process and every descendant that was waited for.

@@ -106,6 +106,11 @@ steps! {
     RestrictSelf, "landlock_restrict_self", "bind the program by the Landlock ruleset";
     InstallFilter, "seccomp", "install the seccomp filter";
     EnterGroup, "write", "enter the run group";
+    // the supervisor of a traced run
+    StartSupervisor, "fork", "start the supervisor of the traced run";
+    SeizeProgram, "ptrace", "trace the program";
+    UseTrace, "openat2", "use the rules of the trace";
+    Supervise, "wait4", "go on with the trace: its supervisor ended";
     // execve, in init
     CheckArguments, "execve", "use the arguments";
     CloneChild, "clone3", "start a process";
@@ -120,5 +125,6 @@ steps! {
     Chdir, "chdir", "change to the working directory";
     SetChildIdentity, "setresuid", "take the program's identity";
     DropCapabilities, "capset", "drop capabilities";
+    TraceMe, "ptrace", "have itself traced";
     Execve, "execve", "execute the program";
 }

@@ -29,6 +29,7 @@ fn requests() -> Vec<RequestBody<'static>> {
         limits: RunLimits { wall_us: Some(1), cpu_us: Some(u64::MAX), memory_bytes: None, processes: Some(64) },
         group: Some(RunGroup { group: 2, cpu_base_us: 3, oom_base: u64::MAX }),
         filter: 5,
+        trace: Some(Box::new(TraceConfig { learn: true, ..TraceConfig::default() })),
         landlock: Some(Landlock {
             paths: vec![LandlockPath { path: b"/w", read: true, write: false, execute: true }],
             connect: Some(vec![443]),

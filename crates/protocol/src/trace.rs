@@ -337,6 +337,28 @@ pub struct FatalViolation {
     pub path: Vec<u8>,
 }
 
+/// What comes through a traced run's pipe: frames of a kind (one byte), a length (a `u32`, little endian), and as many bytes.
+///
+/// The last one is the summary. Without it the supervisor was ended before its time.
+pub mod frame {
+    /// A batch of events, see [`super::split_batch`].
+    pub const EVENTS: u8 = 0;
+    /// A [`super::TraceSummary`].
+    pub const SUMMARY: u8 = 1;
+    /// What was learned, in the tracer's own encoding.
+    pub const LEARNED: u8 = 2;
+    /// How many bytes kind and length take.
+    pub const HEAD_BYTES: usize = 5;
+    /// The longest payload: a reader that finds a longer one reads no further.
+    pub const PAYLOAD_MAX: usize = 32 * 1024 * 1024;
+
+    /// Kind and length.
+    pub fn head(kind: u8, length: usize) -> [u8; HEAD_BYTES] {
+        let [a, b, c, d] = (length as u32).to_le_bytes();
+        [kind, a, b, c, d]
+    }
+}
+
 /// How many bytes the length of an event takes in a batch.
 pub const LENGTH_BYTES: usize = 4;
 

@@ -222,6 +222,11 @@ impl Files {
         (!is_allowed).then_some(Breach { name: 0..self.names.len(), operation, is_resolved })
     }
 
+    /// What else is executed with it, for what is learned: the ELF interpreter.
+    pub fn mapped(&self, pid: i32) -> Vec<Vec<u8>> {
+        self.places.mapped(pid)
+    }
+
     /// For what is learned from an execve.
     pub fn executable(&mut self, pid: i32) -> Option<&[u8]> {
         self.names.clear();

@@ -116,21 +116,25 @@ impl Learned {
         }
     }
 
-    /// The rules for Landlock: files and directories, generalised. Looking at files is beyond Landlock. A name that was made or removed asks for
-    /// the right to write to its directory.
+    /// The rules for Landlock: files and directories, generalised. Looking at files is beyond Landlock. Rules hold files by what they are, so one that was
+    /// made or removed, and need not be there the next time, asks for its directory; and a process's own part of /proc for all of /proc.
     pub fn landlock(&self, generalise: Generalise) -> PathRules {
-        let with = |operation: Operations, to_directory: bool| {
-            let chosen = self.files.iter().filter(|(_, operations)| operations.has(operation));
-            let path = |(path, operations): (&Vec<u8>, &Operations)| {
-                if to_directory && operations.has(Operations::NAME) { parent(path).to_vec() } else { path.clone() }
-            };
+        let path = |(path, operations): (&Vec<u8>, &Operations)| {
+            if path.starts_with(b"/proc/self/") {
+                b"/proc".to_vec()
+            } else if operations.has(Operations::NAME) {
+                parent(path).to_vec()
+            } else {
+                path.clone()
+            }
+        };
+        // What has no path, a pipe or a memfd, is none of Landlock's business.
+        let is_there = |path: &[u8]| path.starts_with(b"/") && !path.starts_with(b"/memfd:");
+        let with = |operation: Operations| {
+            let chosen = self.files.iter().filter(|(path, used)| used.has(operation) && is_there(path));
             collapse(chosen.map(path).collect(), generalise).into_iter().map(|(path, _)| text(&path)).collect()
         };
-        PathRules {
-            read: with(Operations::READ, false),
-            write: with(Operations::WRITE, true),
-            execute: with(Operations::EXECUTE, false),
-        }
+        PathRules { read: with(Operations::READ), write: with(Operations::WRITE), execute: with(Operations::EXECUTE) }
     }
 
     /// The rules for the supervisor.
@@ -294,12 +298,17 @@ mod tests {
         let rules = learned.landlock(Generalise { files_per_directory: 4 });
         assert_eq!(rules.read, ["/usr/lib/x", "/usr/lib/y"]);
         assert_eq!(rules.write, ["/w"]);
+        learned.add_file(b"/tmp/cc1.o", Operations::WRITE.and(Operations::NAME).and(Operations::READ));
+        learned.add_file(b"/proc/self/maps", Operations::READ);
+        learned.add_file(b"pipe:[1]", Operations::READ);
+        let rules = learned.landlock(Generalise { files_per_directory: 4 });
+        assert_eq!(rules.read, ["/proc", "/tmp", "/usr/lib/x", "/usr/lib/y"]);
         assert_eq!(rules.execute, ["/bin/sh"]);
         let rules = learned.file_rules(Generalise { files_per_directory: 4 });
-        assert_eq!(rules.read, ["/usr/lib/x/**", "/usr/lib/y"]);
-        assert_eq!(rules.write, ["/w/out"]);
+        assert_eq!(rules.read, ["/proc/self/maps", "/tmp/cc1.o", "/usr/lib/x/**", "/usr/lib/y"]);
+        assert_eq!(rules.write, ["/tmp/cc1.o", "/w/out"]);
         assert_eq!(rules.stat, ["/usr/lib/y"]);
         let rules = learned.landlock(Generalise { files_per_directory: 5 });
-        assert_eq!(rules.read.len(), 5);
+        assert_eq!(rules.read.len(), 7);
     }
 }

@@ -93,5 +93,6 @@ mod wait;
 pub use error::Error;
 pub use event::Sink;
 pub use learn::Learned;
+pub use policy::check_rules;
 pub use scope::traced_calls;
 pub use supervisor::{Report, Supervisor};

@@ -14,8 +14,8 @@
 use crate::error::Error;
 use crate::look::{c_string, duplicate, is_in_proc, is_read_only, is_same, open, open_how, read_link, status};
 use std::ffi::{CStr, CString};
-use std::io::Write;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// The longest path, its NUL included.
 pub const PATH_MAX: usize = 4096;
@@ -104,6 +104,29 @@ impl Places {
             into.truncate(into.len() - DELETED.len());
         }
         is_read
+    }
+
+    /// The files that a process which has just executed a program maps to execute: the program, and its ELF interpreter, which nobody asks for by a call.
+    pub fn mapped(&self, pid: i32) -> Vec<Vec<u8>> {
+        let mut text = Vec::new();
+        let is_read = self.open_to_read(pid, "maps").is_some_and(|mut maps| maps.read_to_end(&mut text).is_ok());
+        let lines = text.split(|byte| *byte == b'\n').filter(|_| is_read);
+        // address, rights, offset, device, inode, and after blanks the path (proc_pid_maps(5))
+        let path = |line: &[u8]| {
+            let rights = line.split(|byte| *byte == b' ').nth(1)?;
+            let start = line.iter().position(|byte| *byte == b'/').filter(|_| rights.get(2) == Some(&b'x'))?;
+            line.get(start..).map(<[u8]>::to_vec)
+        };
+        lines.filter_map(path).collect()
+    }
+
+    fn open_to_read(&self, pid: i32, name: &str) -> Option<std::fs::File> {
+        let mut path = [0; 64];
+        let path = c_string(&mut path, format_args!("{pid}/{name}"));
+        // SAFETY: an open directory and a NUL-terminated path.
+        let fd = unsafe { libc::openat(self.proc.as_raw_fd(), path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        // SAFETY: a new descriptor that nothing else knows.
+        (fd >= 0).then(|| unsafe { std::fs::File::from_raw_fd(fd) })
     }
 
     /// What a descriptor of a tracee is; `None` for its working directory.

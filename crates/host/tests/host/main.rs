@@ -12,3 +12,4 @@ mod runs;
 mod seccomp;
 mod support;
 mod syncing;
+mod tracing;

@@ -130,6 +130,13 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
             };
         }
     }
+    if plan.is_traced {
+        // Of a signal before execve the thread that cloned us could not let us go on: it stands still until then. It empties the mask later.
+        // SAFETY: as above.
+        check(Step::SetSignals, 0, unsafe { raw::set_signal_mask(&plan.pass, !(1 << (libc::SIGTRAP - 1))) })?;
+        // SAFETY: no memory involved.
+        check(Step::TraceMe, 0, unsafe { raw::ptrace(&plan.pass, libc::PTRACE_TRACEME, 0, 0, 0) })?;
+    }
     if plan.landlock >= 0 {
         // SAFETY: no memory involved.
         check(Step::RestrictSelf, 0, unsafe { raw::landlock_restrict_self(&plan.pass, plan.landlock, 0) })?;

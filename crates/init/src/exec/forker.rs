@@ -50,6 +50,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32};
 
+/// How long to wait for a child to stop behind its execve until looking again, in nanoseconds.
+const HAND_OVER_NS: i64 = 20_000;
+
 /// A compiled filter, and what passes it.
 pub struct Filter {
     /// Its number.
@@ -433,8 +436,35 @@ impl Shared {
                     // SAFETY: no memory involved.
                     unsafe { raw::kill(&self.pass, pid, signal) };
                 }
+                if plan.is_traced && plan.failed_errno.load(Acquire) == 0 {
+                    self.hand_over(plan, pid);
+                }
             }
             Err(error) => self.give_up(plan, error.raw_os_error().unwrap_or(libc::EAGAIN)),
+        }
+    }
+
+    /// Lets go of a child that is about to stop behind its execve, or does: it stays stopped, see [`crate::trace`].
+    fn hand_over(&self, plan: &Plan, pid: i32) {
+        const PTRACE_SETSIGMASK: u32 = 0x420b;
+        let none = 0_u64;
+        // ESRCH: not stopped yet. Pid 1's main thread takes note of its end, and might take wait4(2)'s word of its stop, so that is not waited for.
+        while !plan.is_over.load(Acquire) {
+            let address = (&raw const none) as usize;
+            // SAFETY: the kernel reads eight bytes.
+            let emptied = unsafe { raw::ptrace(&self.pass, PTRACE_SETSIGMASK, pid, 8, address) };
+            let stop = libc::SIGSTOP as usize;
+            // SAFETY: no memory involved.
+            if emptied == 0 && unsafe { raw::ptrace(&self.pass, libc::PTRACE_DETACH, pid, 0, stop) } == 0 {
+                plan.is_handed_over.store(true, Release);
+                return self.notify();
+            }
+            let soon = libc::timespec { tv_sec: 0, tv_nsec: HAND_OVER_NS };
+            let (word, value) = (plan.gate.as_ptr(), plan.gate.load(Acquire));
+            // SAFETY: the word lives in the plan, the kernel reads one timespec; nobody changes it any more, so this is a pause.
+            unsafe {
+                raw::futex(&self.pass, word, libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, value, &raw const soon)
+            };
         }
     }
 

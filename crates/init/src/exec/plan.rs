@@ -72,6 +72,12 @@ pub struct Plan {
     pub has_sync_point: bool,
     /// The Landlock ruleset that binds the program, or -1.
     pub landlock: RawFd,
+    /// Whether it stops behind its execve, see [`crate::trace`].
+    pub is_traced: bool,
+    /// Set by the thread that clones it: it is stopped there, and nobody traces it.
+    pub is_handed_over: AtomicBool,
+    /// Set when it was reaped.
+    pub is_over: AtomicBool,
     /// Where to write a byte on arrival at the sync point, or -1.
     pub arrival: i32,
     /// Its pid, stored by the kernel before it runs; 0 until then.
@@ -162,6 +168,9 @@ impl Plan {
             hides_cgroup: false,
             has_sync_point: exec.flags.sync,
             landlock: -1,
+            is_traced: exec.trace.is_some(),
+            is_handed_over: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             arrival: -1,
             strings,
             execute: execute.unwrap_or(-1),

@@ -186,7 +186,13 @@ impl Child {
             let _ = epoll.remove(progress.as_fd());
         }
         self.plan.close_descriptors();
+        self.plan.is_over.store(true, Release);
         self.plan.failure()
+    }
+
+    /// Whether it stands behind its execve and waits for a supervisor.
+    pub fn is_handed_over(&self) -> bool {
+        self.plan.is_handed_over.load(Acquire)
     }
 
     /// What it reported so far.

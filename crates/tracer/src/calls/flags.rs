@@ -16,13 +16,18 @@ pub struct Names {
     bits: &'static [(u64, &'static str)],
 }
 
+/// Values of zero that mean the absence of all bits, unlike `O_RDONLY`.
+const NOTHING: [&str; 1] = ["PROT_NONE"];
+
 impl Names {
     /// Appends the names of a number; what has none is shown as a number.
     pub fn write(&self, number: u64, into: &mut String) {
         let start = into.len();
         let value = number & self.mask;
         let mut rest = number & !self.mask;
-        let named = self.values.iter().find(|(candidate, _)| *candidate == value);
+        // A name for no bits at all (PROT_NONE) is one where there are none.
+        let is_void = |name: &str| value == 0 && rest != 0 && NOTHING.contains(&name);
+        let named = self.values.iter().find(|(candidate, name)| *candidate == value && !is_void(name));
         if let Some((_, name)) = named {
             into.push_str(name);
         } else if value != 0 {

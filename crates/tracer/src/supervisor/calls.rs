@@ -13,7 +13,7 @@ use crate::regs;
 use crate::scope::Guard;
 use crate::tracee::Pending;
 use hotcell_protocol::trace::{CallCount, CallResult, FatalViolation, TraceSubject, TracedCall, Violation};
-use hotcell_protocol::{OnViolation, TraceEvent};
+use hotcell_protocol::{FileOperation, OnViolation, TraceEvent};
 
 impl<S: Sink> Supervisor<S> {
     pub(super) fn call_begins(&mut self, tid: i32) -> Result<(), Error> {
@@ -97,7 +97,13 @@ impl<S: Sink> Supervisor<S> {
         self.report(tid, call, &breach, response)?;
         match response {
             OnViolation::Deny => Ok(Verdict::Fail(libc::EACCES)),
-            OnViolation::Log => Ok(Verdict::Allow),
+            OnViolation::Log => {
+                if breach.operation == FileOperation::Execute {
+                    let path = self.files.as_ref().map_or(&[][..], |files| files.breach_path(&breach)).to_vec();
+                    self.logged_execute = Some((tid, path));
+                }
+                Ok(Verdict::Allow)
+            }
             OnViolation::Kill => {
                 self.kill_all(call, &breach);
                 Ok(Verdict::Killed)

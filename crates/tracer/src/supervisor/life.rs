@@ -6,6 +6,7 @@ use super::Supervisor;
 use crate::calls::{self, Operations};
 use crate::error::Error;
 use crate::event::Sink;
+use crate::files::Breach;
 use crate::process;
 use crate::ptrace;
 use crate::regs;
@@ -75,15 +76,16 @@ impl<S: Sink> Supervisor<S> {
         if is_launch {
             self.launching = None;
         }
-        if let (Some(learned), Some(files)) = (&mut self.learned, &mut self.files)
-            && let Some(path) = files.executable(tid)
-        {
-            learned.add_file(path, Operations::EXECUTE);
-        }
+        self.learn_executable(tid);
         // For a script this is its interpreter, which is to be judged even where the script was chosen by whoever started the run; but the run's own
         // program is not.
         let breach = if is_launch { None } else { self.files.as_mut().and_then(|files| files.judge_executable(tid)) };
-        if let Some(breach) = breach {
+        let logged = self.logged_execute.take_if(|(by, _)| *by == former);
+        let is_told = |breach: &Breach| {
+            let path = self.files.as_ref().map_or(&[][..], |files| files.breach_path(breach));
+            logged.as_ref().is_some_and(|(_, logged)| logged == path)
+        };
+        if let Some(breach) = breach.filter(|breach| !is_told(breach)) {
             let call = self.tracees.get(tid).and_then(|tracee| tracee.pending).map(|pending| pending.call);
             let call = call.or_else(|| calls::number("execve")).unwrap_or_default();
             // What is executed already cannot be denied any more.
@@ -103,6 +105,17 @@ impl<S: Sink> Supervisor<S> {
         }
         self.go_on(tid, 0);
         Ok(())
+    }
+
+    /// It has just executed a program.
+    pub(super) fn learn_executable(&mut self, pid: i32) {
+        let (Some(learned), Some(files)) = (&mut self.learned, &mut self.files) else { return };
+        if let Some(path) = files.executable(pid) {
+            learned.add_file(path, Operations::EXECUTE);
+        }
+        for path in files.mapped(pid) {
+            learned.add_file(&path, Operations::EXECUTE);
+        }
     }
 
     /// The last stop of a thread, with everything of it still there.

@@ -23,7 +23,7 @@ use crate::scope::Scope;
 use crate::tracee::Tracees;
 use crate::wait::{self, Change, Event, Waited};
 use hotcell_protocol::trace::{CallCount, TraceSubject};
-use hotcell_protocol::{OnViolation, TraceConfig, TraceSummary};
+use hotcell_protocol::{OnViolation, TraceConfig, TraceEvent, TraceSummary};
 use std::os::fd::OwnedFd;
 
 /// How long an event waits at most before it is given to the sink.
@@ -43,6 +43,8 @@ pub struct Supervisor<S> {
     summary: TraceSummary,
     /// The process that has not executed its program yet.
     launching: Option<i32>,
+    /// The file that was executed all the same by the last execve that was a violation, and by whom: it is seen again when that is done.
+    logged_execute: Option<(i32, Vec<u8>)>,
     /// Whether the run is being ended.
     is_killing: bool,
     started_ns: u64,
@@ -90,6 +92,7 @@ impl<S: Sink> Supervisor<S> {
             counts: Vec::new(),
             summary: TraceSummary::default(),
             launching: None,
+            logged_execute: None,
             is_killing: false,
             started_ns: 0,
             signatures: Signatures::default(),
@@ -109,6 +112,19 @@ impl<S: Sink> Supervisor<S> {
         if let Some(files) = &mut self.files {
             files.look_at_root(pid);
         }
+        Ok(())
+    }
+
+    /// The same for one that has executed its program already, and has not come to its first instruction: it is stopped, until SIGCONT. What it is
+    /// judged by begins with its next call.
+    pub fn seize_stopped(&mut self, pid: i32) -> Result<(), Error> {
+        self.seize(pid)?;
+        self.launching = None;
+        if self.scope.reports_life() {
+            let who = self.who(pid);
+            self.outbox.push(&TraceEvent::Started { who, parent: 0 })?;
+        }
+        self.learn_executable(pid);
         Ok(())
     }
 
