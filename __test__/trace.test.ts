@@ -299,6 +299,14 @@ test('a program that nobody may read cannot be traced, and says so', async (t) =
   nothingIsLeft(t, master)
 })
 
+test('without /proc there is no trace, and that is said', async (t) => {
+  const master = await createMaster(t, { proc: 'none' })
+  for (const options of [{ syscalls: true }, { files: {} }, { learn: true }]) {
+    await t.throwsAsync(master.run('true', [], { trace: options }), { code: 'ERR_HOTCELL_TRACE', message: /\/proc/ })
+  }
+  t.is((await master.run('true')).status, 'ok')
+})
+
 test('limits hold for traced runs', async (t) => {
   const master = await createMaster(t)
   await install(master, 'behave')
@@ -490,14 +498,9 @@ test('what forks for ever ends with its run: traced, alone and beside others', a
   const master = await createMaster(t)
   await install(master, 'behave')
   const files = { read: ['/**'], write: ['/**'], execute: ['/**'] }
+  // Its main process ends, and what goes on forks for ever.
   const bomb = (watch?: TraceOptions): Promise<RunResult> =>
-    within(
-      master.run('./behave', ['bomb', '10'], {
-        limits: { wallTimeMs: 400 },
-        ...(trace === undefined ? {} : { trace }),
-      }),
-      'the bomb',
-    )
+    within(master.run('./behave', ['bomb', '10'], watch === undefined ? {} : { trace: watch }), 'the bomb')
   t.is((await bomb({ files })).status, 'ok')
   nothingIsLeft(t, master)
   const holder = master.spawn('./behave', ['hold'], { trace: { files } })
@@ -619,6 +622,8 @@ for (const [name, file, args] of [
     t.like(again, { status: 'ok' }, String(again.stderr))
     t.false(JSON.stringify(learned.seccomp).includes('"mkdir"'))
     if (await hostHas('landlock')) {
+      const watched = await master.run(file, [...args], { landlock: learned.landlock, trace: { files: learned.files } })
+      t.like(watched, { status: 'ok' }, String(watched.stderr))
       const both = { seccomp: learned.seccomp, landlock: learned.landlock }
       const bound = await master.run(file, [...args], both)
       t.like(bound, { status: 'ok' }, String(bound.stderr))

@@ -57,7 +57,7 @@ pub struct Program<'a> {
     pub seccomp: Option<Seccomp>,
     /// What it may do with files and ports, beside what all programs may.
     pub landlock: Option<Landlock<'a>>,
-    /// Have it supervised. Takes a container with a /proc, unless only calls are watched.
+    /// Have it supervised. Takes a container with a /proc.
     pub trace: Option<Trace<'a>>,
     /// Deliver [`Event::SyncPoint`] before it is executed, and wait for [`Master::resume`] or [`Master::abort`].
     pub sync: bool,
