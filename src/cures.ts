@@ -28,7 +28,8 @@ const NO_SPACE =
 
 const cures: Record<string, string> = {
   // Tracing a run.
-  'UseTrace:ENOENT': "Tracing needs /proc: make the container without proc: 'none'",
+  'UseTrace:ENOENT':
+    "Tracing needs a new /proc for init, also with proc: 'none', and the kernel refuses one where the outer one has masked parts, as in Docker",
   'SeizeProgram:EPERM': 'The program must be readable, not only executable, to be traced',
   'TraceMe:EPERM': 'The sysctl kernel.yama.ptrace_scope must not be 3',
   Supervise: 'The run was ended, and the container goes on: run it again',

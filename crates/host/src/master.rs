@@ -57,7 +57,7 @@ pub struct Program<'a> {
     pub seccomp: Option<Seccomp>,
     /// What it may do with files and ports, beside what all programs may.
     pub landlock: Option<Landlock<'a>>,
-    /// Have it supervised. Takes a container with a /proc.
+    /// Have it supervised. Takes a host that lets init have a /proc, be it shown to programs or not.
     pub trace: Option<Trace<'a>>,
     /// Deliver [`Event::SyncPoint`] before it is executed, and wait for [`Master::resume`] or [`Master::abort`].
     pub sync: bool,
