@@ -120,6 +120,20 @@ test('a source that is a relative symbolic link becomes the same link', async (t
   t.is(await shell(master, 'readlink /link'), 'real\n')
 })
 
+test('a source in a folder that only its owner may enter', async (t) => {
+  const folder = hostFolder(t)
+  mkdirSync(join(folder, 'source'))
+  chmodSync(folder, 0o700)
+  // It takes a moment until the ids inside are known, and the source is opened with those of outside, before or after.
+  for (let i = 0; i < 30; i++) {
+    const master = await Master.create(
+      masterOptions({ mounts: withDefaults({ source: join(folder, 'source'), target: '/source' }) }),
+    )
+    await master.destroy()
+  }
+  t.pass()
+})
+
 test('a missing source is an error that names it and says what to do', async (t) => {
   const error = await rejects(
     t,

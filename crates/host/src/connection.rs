@@ -20,7 +20,7 @@ use crate::outgoing::{self, Outgoing};
 use crate::pending::{Deadline, Kind, Pending};
 use crate::reactor::{PROCESS, Reactor, SOCKET, Scratch, Source, borrow};
 use hotcell_linux::pidfd;
-use hotcell_protocol::{Cloned, Failure};
+use hotcell_protocol::Cloned;
 use nix::libc;
 use nix::sys::epoll::EpollFlags;
 use std::collections::{HashMap, VecDeque};
@@ -279,13 +279,17 @@ impl Connection {
 
     /// The pidfd is readable: init is dead, and all else in the container with it.
     pub(crate) fn init_ended(self: &Arc<Self>, scratch: &mut Scratch) {
-        // What it said before may still be under way to us.
+        self.take_last_words(scratch);
+        self.finish(&mut scratch.batch);
+    }
+
+    /// What a dead init said before may still be under way to us.
+    pub(crate) fn take_last_words(self: &Arc<Self>, scratch: &mut Scratch) {
         for _ in 0..LAST_PACKETS {
             if !self.receive_one(scratch) {
                 break;
             }
         }
-        self.finish(&mut scratch.batch);
     }
 
     /// Kills init for the first cause there is.

@@ -8,7 +8,7 @@
 use crate::cgroups;
 use crate::connection::Connection;
 use crate::error::{Error, errno};
-use crate::event::{Batch, RequestId};
+use crate::event::RequestId;
 use crate::outgoing::{self, Outgoing};
 use crate::reactor::{PROCESS, Reactor, SOCKET, Scratch, Source};
 use crate::{image, lock, pipe};
@@ -218,26 +218,30 @@ impl Launcher {
         let packet = scratch.buffer.get(..received.len).unwrap_or_default();
         let launched = split(packet).and_then(|(_, payload)| decode::<Launched>(payload));
         match launched {
-            Ok(launched) => self.answer(launched, received, &mut scratch.batch),
+            Ok(launched) => self.answer(launched, received, scratch),
             Err(_) => self.lose(),
         }
         true
     }
 
-    fn answer(&self, launched: Launched, received: Received, batch: &mut Batch) {
+    fn answer(&self, launched: Launched, received: Received, scratch: &mut Scratch) {
         let connection = lock(&self.state).waiting.remove(&launched.id);
         let Some(connection) = connection else { return };
         match (launched.result, received.fds.into_iter().next()) {
             (Ok(cloned), Some(pidfd)) => {
                 lock(&self.state).remember(&connection);
-                connection.launched(cloned, pidfd, batch);
+                connection.launched(cloned, pidfd, &mut scratch.batch);
             }
-            (Err(failure), _) => connection.not_launched(Error::Perform(failure), batch),
+            (Err(failure), _) => {
+                // It may be for want of an init, which then had a reason of its own.
+                connection.take_last_words(scratch);
+                connection.not_launched(Error::Perform(failure), &mut scratch.batch);
+            }
             // Its init sees the end of its socket, and ends.
             (Ok(_), None) if received.fds_lost => {
-                connection.not_launched(Error::TakePidfd { errno: libc::EMFILE }, batch);
+                connection.not_launched(Error::TakePidfd { errno: libc::EMFILE }, &mut scratch.batch);
             }
-            (Ok(_), None) => connection.not_launched(Error::KeepLauncher, batch),
+            (Ok(_), None) => connection.not_launched(Error::KeepLauncher, &mut scratch.batch),
         }
     }
 

@@ -13,6 +13,7 @@
 //! limit init, and containers share no per-user resource (inotify instances, keys, RLIMIT_NPROC). With a single id what remains
 //! is that init keeps capabilities in its namespace and is not dumpable.
 
+use hotcell_linux::clone3::Fork;
 use hotcell_linux::id_map::{self, IdRange};
 use hotcell_linux::{capability, errno, prctl, process};
 use hotcell_protocol::{Failure, Identity, Setup, Step, UserNamespace};
@@ -133,7 +134,7 @@ impl Strategy {
     ///
     /// What the users of a namespace take of per-user limits (inotify, pending signals, namespaces: namespaces(7)) is charged to its
     /// owner as well. Were that root, one container could use up what all others and the host's root have.
-    pub fn own_namespace<T>(&self, clone: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pub fn own_namespace(&self, clone: impl FnOnce() -> io::Result<Fork>) -> io::Result<Fork> {
         if *self != Self::Private {
             return clone();
         }
@@ -141,8 +142,11 @@ impl Strategy {
         // Files are opened as root all the same, by the new init too.
         process::set_effective_uid(owner(), 0)?;
         let result = clone();
-        // In the child root has no number: it takes its own identity later.
-        let _ = process::set_effective_uid(0, 0);
+        // Not the child: it goes on opening files as the host's root, until it takes its own identity. By now 0 may be another user
+        // there.
+        if !matches!(result, Ok(Fork::Child)) {
+            let _ = process::set_effective_uid(0, 0);
+        }
         result
     }
 
