@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void tell(const char *name, long result) { printf("%s %d\n", name, result < 0 ? errno : 0); }
@@ -55,6 +56,8 @@ int main(int argc, char **argv) {
     long child = syscall(SYS_clone, namespaces[i].flag | 17, 0, 0, 0, 0);
     if (child == 0) _exit(0);
     tell(name, child);
+    // No SIGCHLD later: it would stop who has asked to be traced, further down.
+    if (child > 0) waitpid((pid_t)child, NULL, 0);
   }
   int own = open("/proc/self/ns/uts", O_RDONLY);
   TRY("setns", SYS_setns, own, 0);
@@ -63,6 +66,7 @@ int main(int argc, char **argv) {
   long child = syscall(SYS_clone3, &args, sizeof args);
   if (child == 0) _exit(0);
   tell("clone3", child);
+  if (child > 0) waitpid((pid_t)child, NULL, 0);
   TRY("io_uring_setup", SYS_io_uring_setup, 1, NULL);
   TRY("io_uring_enter", SYS_io_uring_enter, -1, 0, 0, 0, NULL, 0);
   TRY("io_uring_register", SYS_io_uring_register, -1, 0, NULL, 0);
