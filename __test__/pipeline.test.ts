@@ -248,7 +248,7 @@ test('endWhen', async (t) => {
   t.deepEqual([first.cause, first.causedBy, first.ok], ['first-failure', 'fails', false])
   t.like(first.stages, { fails: { status: 'nonzero-exit' }, fine: { status: 'ok' }, sleeps: { status: 'killed' } })
   t.true(first.stages.sleeps.wallTimeMs >= 0 && 'cpuTimeMs' in first.stages.sleeps)
-  t.is(first.order.at(-1), 'sleeps')
+  t.true(first.order.indexOf('fails') < first.order.indexOf('sleeps'))
 
   const main = await within(pipeline(stages, { container, pipes: after, endWhen: 'main', main: 'fine' }), 'main')
   t.deepEqual([main.cause, main.causedBy], ['main-ended', 'fine'])

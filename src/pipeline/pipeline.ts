@@ -24,7 +24,7 @@ import {
   type StagePlan,
   type Stages,
 } from './stages.js'
-import { blockedIn, type Waiting } from './waiting.js'
+import { blockedIn, hasEnded, type Waiting } from './waiting.js'
 import { Wiring } from './wiring.js'
 
 /**
@@ -110,6 +110,8 @@ class Running {
   /** What it was killed for, if that is not the pipeline's end. */
   breach: { status: 'output-limit'; limit: 'stdout' | 'stderr' } | { status: 'time-limit'; limit: 'wall' } | undefined
   waiting: Waiting | undefined
+  /** It ran when the pipeline was ended. */
+  isDoomed = false
 
   constructor(plan: StagePlan, master: Master) {
     this.plan = plan
@@ -191,7 +193,8 @@ class Run {
     }
     try {
       const param = { ...stage.plan.param, fds, syncFunc }
-      this.#ended(stage, await stage.master.execve(param, { signal: stage.ending.signal }))
+      const result = await stage.master.execve(param, { signal: stage.ending.signal })
+      this.#ended(stage, stage.isDoomed ? aborted(stage, result) : result)
     } catch (error) {
       if (error instanceof AbortError) this.#ended(stage, aborted(stage, error.result))
       else this.#fail(error as Error)
@@ -249,6 +252,9 @@ class Run {
     if (this.#stages.every(({ isOver }) => isOver) && cause === 'main-ended') return
     this.#cause = cause
     this.#causedBy = stage
+    // Looked at before the first one is killed: that gives others EOF and SIGPIPE. Whoever has ended by itself, and just was not
+    // heard of yet, keeps its verdict.
+    for (const other of this.#stages) other.isDoomed = !other.isOver && !hasEnded(other.pid)
     this.#killAll()
   }
 
@@ -271,7 +277,8 @@ class Run {
   }
 
   #outOfTime(): void {
-    const left = this.#stages.filter(({ isOver }) => !isOver)
+    const left = this.#stages.filter(({ isOver, pid }) => !isOver && !hasEnded(pid))
+    if (left.length === 0) return
     const inodes = new Set(this.#wiring.known.keys())
     for (const stage of left) {
       stage.waiting = this.#waiting(stage, inodes)
@@ -347,18 +354,15 @@ async function copyFiles({ plan, master }: Running, signal: AbortSignal | undefi
 }
 
 /**
- * How a run ended that was aborted: by itself, if it was faster than the kill; else for what it did, or with the others. One that
- * was not executed has used nothing.
+ * How a run ended that was aborted: by itself, if it was faster than the kill; else for what it did, or with the others. Whoever still
+ * ran when that was decided is ended by it, also if the end of another one got there first. One that was not executed has used nothing.
  */
 function aborted(stage: Running, used: Usage | undefined): NonNullable<Running['result']> {
   // What an aborted run had used comes with how it ended.
   const own = used as (Partial<TraceResult> & Usage) | undefined
-  if (own?.status !== undefined && !(own.status === 'signaled' && own.signal === 'SIGKILL')) {
-    if (stage.breach?.status === 'time-limit') stage.breach = undefined
-    stage.waiting = undefined
-    return own as TraceResult
-  }
   const { breach } = stage
+  const isOwn = own?.status !== undefined && !(own.status === 'signaled' && own.signal === 'SIGKILL')
+  if (isOwn && !stage.isDoomed) return own as TraceResult
   const none: Usage = {
     userTimeMs: 0,
     systemTimeMs: 0,

@@ -71,6 +71,17 @@ export function blockedIn(pid: number, inodes: ReadonlySet<number>): Blocked | u
   return polling
 }
 
+/** Whether it has ended, reaped or not. Where /proc does not tell it has not. */
+export function hasEnded(pid: number): boolean {
+  try {
+    // The name, in brackets, may hold anything.
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return /^[ZXx]/.test(stat.slice(stat.lastIndexOf(')') + 2))
+  } catch (error) {
+    return ['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')
+  }
+}
+
 interface Thread {
   /** Of /proc/pid/task/tid/syscall. */
   call: string | undefined
