@@ -247,15 +247,21 @@ class Run {
     else if (endWhen === 'main' && stage === this.#stages[main]) this.#endFor('main-ended', stage)
   }
 
-  #endFor(cause: Cause, stage?: Running): void {
+  #endFor(cause: Cause, stage?: Running, running = this.#running()): void {
     // Where nobody is left to be ended, the end was that of all.
     if (this.#stages.every(({ isOver }) => isOver) && cause === 'main-ended') return
     this.#cause = cause
     this.#causedBy = stage
-    // Looked at before the first one is killed: that gives others EOF and SIGPIPE. Whoever has ended by itself, and just was not
-    // heard of yet, keeps its verdict.
-    for (const other of this.#stages) other.isDoomed = !other.isOver && !hasEnded(other.pid)
+    for (const other of running) other.isDoomed = true
     this.#killAll()
+  }
+
+  /**
+   * Those that an end is decided about. Looked at before the first one is killed: that gives others EOF and SIGPIPE. Whoever has ended by
+   * itself, and just was not heard of yet, keeps its verdict.
+   */
+  #running(): Running[] {
+    return this.#stages.filter(({ isOver, pid }) => !isOver && !hasEnded(pid))
   }
 
   #killAll(): void {
@@ -277,14 +283,14 @@ class Run {
   }
 
   #outOfTime(): void {
-    const left = this.#stages.filter(({ isOver, pid }) => !isOver && !hasEnded(pid))
+    const left = this.#running()
     if (left.length === 0) return
     const inodes = new Set(this.#wiring.known.keys())
     for (const stage of left) {
       stage.waiting = this.#waiting(stage, inodes)
       stage.breach ??= { status: 'time-limit', limit: 'wall' }
     }
-    this.#endFor('wall-time-limit')
+    this.#endFor('wall-time-limit', undefined, left)
   }
 
   #waiting(stage: Running, inodes: ReadonlySet<number>): Waiting | undefined {
