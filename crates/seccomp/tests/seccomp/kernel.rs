@@ -1,32 +1,18 @@
 //! The kernel's own interpreter, asked the same questions as ours.
 
+use crate::conditions::condition;
 use crate::support::{Ended, Filter, Shared, TOKEN, call, errno, here, nr, pass, program, under, wait_for_death};
 use hotcell_seccomp::bpf::{Data, interpret};
-use hotcell_seccomp::{Action, Comparison, Condition, Options, Pass, Policy, Profile, Rule, Settings, compile};
+use hotcell_seccomp::{Action, Condition, Options, Pass, Policy, Profile, Rule, Settings, compile};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 /// Calls that take no arguments, so that any can be given, and that do nothing.
 const HARMLESS: &[&str] = &["getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "gettid", "sched_yield"];
 
-fn word() -> impl Strategy<Value = u64> {
+fn word() -> impl Strategy<Value = u64> + Clone {
     let edges = vec![0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x1_0000_0000, 1 << 63, u64::MAX - 1, u64::MAX];
     prop_oneof![4 => proptest::sample::select(edges), 1 => any::<u64>()]
-}
-
-fn condition() -> impl Strategy<Value = Condition> {
-    (0_u8..6, 0..7, word(), word()).prop_map(|(index, kind, value, other)| {
-        let comparison = match kind {
-            0 => Comparison::Equal(value),
-            1 => Comparison::NotEqual(value),
-            2 => Comparison::Greater(value),
-            3 => Comparison::GreaterOrEqual(value),
-            4 => Comparison::Less(value),
-            5 => Comparison::LessOrEqual(value),
-            _ => Comparison::MaskedEqual { mask: value, value: other & value },
-        };
-        Condition { index, comparison }
-    })
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
@@ -38,11 +24,8 @@ fn rule() -> impl Strategy<Value = Rule> {
         1 => Just(Action::Notify),
         2 => Just(Action::Allow)
     ];
-    (names, action, proptest::collection::vec(condition(), 1..3)).prop_map(|(syscalls, action, conditions)| Rule {
-        syscalls,
-        action,
-        conditions,
-    })
+    (names, action, proptest::collection::vec(condition(word()), 1..3))
+        .prop_map(|(syscalls, action, conditions)| Rule { syscalls, action, conditions })
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Rules are given to it as runc does. Compared is what both promise: calls that the library knows, rules that permit beside a default that
 //! denies. (It leaves overlapping rules with different actions undefined.)
 
+use crate::conditions::{compared_with, comparison};
 use crate::oci::{CONTAINERS, MOBY};
 use hotcell_seccomp::bpf::{Data, Instruction, interpret};
 use hotcell_seccomp::oci::{Context, KernelVersion, parse};
@@ -122,15 +123,7 @@ fn argument(condition: &Condition) -> ArgCmp {
 }
 
 fn near(condition: &Condition) -> [u64; 7] {
-    let value = match condition.comparison {
-        Comparison::Equal(value)
-        | Comparison::NotEqual(value)
-        | Comparison::Greater(value)
-        | Comparison::GreaterOrEqual(value)
-        | Comparison::Less(value)
-        | Comparison::LessOrEqual(value)
-        | Comparison::MaskedEqual { value, .. } => value,
-    };
+    let value = compared_with(condition.comparison);
     [
         value,
         value.wrapping_sub(1),
@@ -188,15 +181,7 @@ fn random_conditions_mean_the_same_to_libseccomp() {
     let Some(library) = library() else { return };
     let edges = vec![0, 1, 2, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x1_0000_0000, 1 << 63, u64::MAX - 1, u64::MAX];
     let word = prop_oneof![4 => proptest::sample::select(edges), 1 => any::<u64>()];
-    let condition = (0..7, word.clone(), word).prop_map(|(kind, value, other)| match kind {
-        0 => Comparison::Equal(value),
-        1 => Comparison::NotEqual(value),
-        2 => Comparison::Greater(value),
-        3 => Comparison::GreaterOrEqual(value),
-        4 => Comparison::Less(value),
-        5 => Comparison::LessOrEqual(value),
-        _ => Comparison::MaskedEqual { mask: value, value: other & value },
-    });
+    let condition = comparison(word);
     // One condition an argument: the library refuses two. One rule a call: its handling of overlaps has had errors of its own.
     let name = proptest::sample::select(vec!["read", "ioctl", "socket", "openat", "mseal"]);
     let rules = proptest::collection::btree_map(name, proptest::collection::btree_map(0_u8..6, condition, 1..4), 1..5);

@@ -3,6 +3,7 @@
 //! Compilers and runtimes that this machine has not are skipped by name; `HOTCELL_EXPECT=gcc,python3,node,java,go` turns that into a failure.
 
 mod attacks;
+mod conditions;
 mod cost;
 mod coverage;
 mod golden;

@@ -1,11 +1,10 @@
 //! Random policies, random calls at the edges: the compiled program answers what the policy means.
 
+use crate::conditions::{compared_with, condition};
 use crate::meaning::meaning;
 use hotcell_seccomp::bpf::{Data, interpret, verify};
 use hotcell_seccomp::syscalls::{self, Abi, Arch, X32_BIT};
-use hotcell_seccomp::{
-    Action, Comparison, Condition, Error, KillAs, Options, Pass, Policy, Rule, Trace, Traced, Unknown, compile,
-};
+use hotcell_seccomp::{Action, Error, KillAs, Options, Pass, Policy, Rule, Trace, Traced, Unknown, compile};
 use proptest::prelude::*;
 
 const NAMES: &[&str] = &[
@@ -52,7 +51,7 @@ const EDGES: &[u64] = &[
     u64::MAX,
 ];
 
-fn word() -> impl Strategy<Value = u64> {
+fn word() -> impl Strategy<Value = u64> + Clone {
     prop_oneof![4 => proptest::sample::select(EDGES), 1 => any::<u64>(), 2 => 0_u64..8]
 }
 
@@ -68,28 +67,13 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-fn condition() -> impl Strategy<Value = Condition> {
-    (0_u8..6, 0..7, word(), word()).prop_map(|(index, kind, value, other)| {
-        let comparison = match kind {
-            0 => Comparison::Equal(value),
-            1 => Comparison::NotEqual(value),
-            2 => Comparison::Greater(value),
-            3 => Comparison::GreaterOrEqual(value),
-            4 => Comparison::Less(value),
-            5 => Comparison::LessOrEqual(value),
-            _ => Comparison::MaskedEqual { mask: value, value: other & value },
-        };
-        Condition { index, comparison }
-    })
-}
-
 fn rule() -> impl Strategy<Value = Rule> {
     let names = proptest::collection::vec(proptest::sample::select(NAMES).prop_map(str::to_owned), 1..5);
     (
         names,
         action(),
         prop_oneof![2 => Just(0_usize), 5 => 1_usize..4],
-        proptest::collection::vec(condition(), 4),
+        proptest::collection::vec(condition(word()), 4),
         any::<bool>(),
     )
         .prop_map(|(syscalls, action, count, mut conditions, same)| {
@@ -191,15 +175,7 @@ fn compare(arch: Arch, policy: &Policy, options: &Options, data: &[Data]) {
         // Values that conditions mention, and their neighbours.
         let mut all = vec![*data];
         for condition in policy.rules.iter().flat_map(|rule| &rule.conditions) {
-            let value = match condition.comparison {
-                Comparison::Equal(value)
-                | Comparison::NotEqual(value)
-                | Comparison::Greater(value)
-                | Comparison::GreaterOrEqual(value)
-                | Comparison::Less(value)
-                | Comparison::LessOrEqual(value)
-                | Comparison::MaskedEqual { value, .. } => value,
-            };
+            let value = compared_with(condition.comparison);
             for near in [
                 value,
                 value.wrapping_add(1),
