@@ -474,9 +474,16 @@ test('containers of a pool: all at once, so that nobody waits for ever', async (
 test('a pool loses a cell that was kept for somebody', async (t) => {
   const pool = await Pool.create({ size: 2, spare: 0, container })
   t.teardown(() => pool.destroy())
-  const pids = await pipeline([sh('true'), sh('true')], { pool }).then(() =>
-    Promise.all([1, 2].map(() => pool.use(({ pid }) => pid))),
-  )
+  // At the same time, so that they are two.
+  const both = deferred()
+  const pids: number[] = []
+  const take = (): Promise<void> =>
+    pool.use(({ pid }) => {
+      if (pids.push(pid) === 2) both.resolve()
+      return both.promise
+    })
+  await pipeline([sh('true'), sh('true')], { pool })
+  await Promise.all([take(), take()])
   const [got, release] = [deferred<number>(), deferred()]
   const user = pool.use(async ({ pid }) => {
     got.resolve(pid)

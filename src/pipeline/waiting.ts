@@ -71,12 +71,19 @@ export function blockedIn(pid: number, inodes: ReadonlySet<number>): Blocked | u
   return polling
 }
 
-/** Whether it has ended, reaped or not. Where /proc does not tell it has not. */
+/** `PF_EXITING`, of the field `flags` in /proc/pid/stat (proc_pid_stat(5); include/linux/sched.h). */
+const EXITING = 0x4
+
+/**
+ * Whether it has ended, reaped or not, or is on its way: it is from before its descriptors are closed, by which others learn of
+ * its end. Where /proc does not tell it has not.
+ */
 export function hasEnded(pid: number): boolean {
   try {
-    // The name, in brackets, may hold anything.
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return /^[ZXx]/.test(stat.slice(stat.lastIndexOf(')') + 2))
+    // The name, in brackets, may hold anything.
+    const [state = '', , , , , , flags] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return 'ZXx'.includes(state) || (Number(flags) & EXITING) !== 0
   } catch (error) {
     return ['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')
   }

@@ -91,7 +91,7 @@ pub fn packet_buffer() -> Vec<u8> {
 
 /// How many ended processes are reaped before the host is listened to again: programs can make orphans as fast as we reap them.
 const REAP_SLICE: usize = 128;
-/// After how many slices a run is over although there may be more to reap.
+/// After how many looks that found nobody alive a run is over although there may be more to reap.
 const REAP_ROUNDS: u32 = 64;
 
 /// What the loop waits and clones with.
@@ -522,6 +522,7 @@ impl Container {
             end: None,
             orphans: process::ChildUsage::default(),
             sweeps: 0,
+            quiet_sweeps: 0,
             is_swept: false,
             group_killed: false,
             trace,
@@ -903,7 +904,8 @@ impl Container {
         let (supervisors, is_handing_over) = (self.supervisors(), self.is_handing_over());
         let live: Vec<&Run> = self.runs.iter().filter(|run| run.end.is_none()).collect();
         let is_main = |pid| supervisors.contains(&pid) || live.iter().any(|run| run.child.pid() == Some(pid));
-        let strangers = match sweep::has_orphans(proc.as_fd(), is_main) {
+        let has_orphans = sweep::has_orphans(proc.as_fd(), is_main);
+        let strangers = match has_orphans {
             Some(false) => 0,
             _ => {
                 let is_frozen = rounds >= sweep::GENTLE_ROUNDS && !is_handing_over;
@@ -911,15 +913,22 @@ impl Container {
                 sweep::kill_if(proc, is_frozen, &supervisors, is_stranger)
             }
         };
+        let mut looks_again = false;
         for run in self.runs.iter_mut().filter(|run| run.end.is_some()) {
             run.sweeps += 1;
-            // Its dead are to be reaped as well, but not those that another run makes without end.
-            let is_reaped = !self.is_reaping || run.sweeps > REAP_ROUNDS;
+            run.quiet_sweeps = if strangers == 0 { run.quiet_sweeps + 1 } else { 0 };
+            // Its dead are to be reaped as well: whoever died since we last looked for them is seen by the look after this one. But not
+            // those that another run makes without end.
+            let is_reaped = has_orphans == Some(false)
+                || (run.quiet_sweeps > 1 && !self.is_reaping)
+                || run.quiet_sweeps > REAP_ROUNDS;
             run.is_swept = strangers == 0 && is_reaped && run.supervisor().is_none();
+            looks_again |= strangers == 0 && !is_reaped;
             if strangers > 0 && !run.group_killed {
                 run.group_killed = run.group().is_some_and(|group| group.kill());
             }
         }
+        self.is_reaping |= looks_again;
     }
 
     fn reset(&mut self, kernel: &Kernel) -> Result<(), End> {

@@ -52,6 +52,8 @@ pub struct Run {
     pub orphans: ChildUsage,
     /// How often something was found that it had left.
     pub sweeps: u32,
+    /// How often in a row nobody was found alive.
+    pub quiet_sweeps: u32,
     /// Whether nothing of it is left.
     pub is_swept: bool,
     /// Whether its group was killed as a whole.
