@@ -9,7 +9,8 @@ const out = process.stderr
 
 export class TapReader {
   passed = 0
-  failed = 0
+  /** What failed: the title, and what ava says of it. */
+  failures = []
   /** Titles. */
   skipped = []
   #rest = ''
@@ -46,7 +47,7 @@ export class TapReader {
         if (out.isTTY) status(`${green('✓')} ${this.label}: ${this.passed} passed  ${dim(title)}`)
         else this.#show(`${green('✓')} ${title}`)
       } else {
-        this.failed += 1
+        this.failures.push({ title, lines: [] })
         this.#show(`${red('✗')} ${title}`)
       }
       return
@@ -54,8 +55,10 @@ export class TapReader {
     if (line === '  ---') this.#block = []
     else if (line === '  ...') {
       this.#block = null
-    } else if (this.#block !== null) this.#show(dim(line))
-    else if (/^ +#? ?\S/.test(line)) this.#show(dim(line))
+    } else if (this.#block !== null) {
+      this.failures.at(-1)?.lines.push(line)
+      this.#show(dim(line))
+    } else if (/^ +#? ?\S/.test(line)) this.#show(dim(line))
   }
 
   #show(text) {
