@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import test from 'ava'
-import { defaultPath, type Master } from '../index.js'
+import { defaultPath, SeccompPolicy, type Master } from '../index.js'
 import { compile, install } from './support/compile.js'
 import { createMaster, mode } from './support/mode.js'
 import { root } from './support/node.js'
@@ -57,9 +57,15 @@ test('no core dump can be had, nor a handler of the host’s be run for one', as
   t.is((await master.run('sh', ['-c', 'ls -A /w /tmp | grep core'])).stdout, '')
 })
 
-test('each run has a session keyring of its own', async (t) => {
-  const master = await createMaster(t)
-  const found = [(await inherited(master)).get('keyring'), (await inherited(master)).get('keyring')]
+test('each run that can use keyrings has a session keyring of its own', async (t) => {
+  const master = await createMaster(t, { seccomp: 'off' })
+  const allowing = SeccompPolicy.allowAll().deny('EPERM', 'getpgid')
+  await install(master, 'inherited', '/tmp/inherited')
+  const found: (string | undefined)[] = []
+  // The first two are cloned by pid 1, the others by a thread.
+  for (const options of [{}, {}, { seccomp: allowing }, { seccomp: allowing }]) {
+    found.push(lines((await master.run('/tmp/inherited', [], options)).stdout).get('keyring'))
+  }
   if (found[0] === '-1') return t.pass('this kernel has no keyrings')
   const file = await compile('inherited')
   const host = await new Promise<string>((resolve) => {
@@ -67,8 +73,15 @@ test('each run has a session keyring of its own', async (t) => {
     let stdout = ''
     child.stdout.on('data', (chunk) => (stdout += chunk)).on('end', () => resolve(stdout))
   })
-  t.is(new Set([...found, lines(host).get('keyring')]).size, 3)
+  t.is(new Set([...found, lines(host).get('keyring')]).size, 5)
+  // Where a filter keeps programs from keyrings, there is none to be had.
+  t.is(lines((await master.run('/tmp/inherited', [], { seccomp: 'default' })).stdout).get('keyring'), '-1')
   return undefined
+})
+
+test('a program may run on every CPU', async (t) => {
+  const master = await createMaster(t)
+  for (let round = 0; round < 5; round++) t.is((await inherited(master)).get('cpus'), String(availableParallelism()))
 })
 
 test('the environment is what was given, and init has none', async (t) => {

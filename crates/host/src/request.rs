@@ -129,7 +129,12 @@ impl Connection {
             return Ok(0);
         }
         let (number, forgotten) = self.filters.number(seccomp, |number| {
-            let filter = Filter { filter: number, token: crate::seccomp::token()?, program: seccomp.program() };
+            let filter = Filter {
+                filter: number,
+                keyrings: seccomp.allows_keyrings(),
+                token: crate::seccomp::token()?,
+                program: seccomp.program(),
+            };
             let deadline = Some(Deadline::after(GROUP_SECONDS, "a seccomp filter"));
             let pending = Pending { id: RequestId::next(), sink: Nobody::sink(), kind: Kind::AddFilter, deadline };
             let asked = self.try_request(pending, RequestBody::AddFilter { filter, warm }, &[]);

@@ -14,6 +14,9 @@ use hotcell_seccomp::{KillAs, Options, Pass, Policy, Profile, Settings, Trace, c
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+/// All that lead to keyrings (keyrings(7)).
+const KEYRING_CALLS: [&str; 3] = ["add_key", "keyctl", "request_key"];
+
 /// A compiled policy. Copies are cheap.
 #[derive(Debug, Clone)]
 pub struct Seccomp(Arc<Compiled>);
@@ -25,6 +28,7 @@ struct Compiled {
     /// `None`: everything is allowed, and no filter needed.
     policy: Option<Policy>,
     program: Vec<u8>,
+    keyrings: bool,
 }
 
 impl Seccomp {
@@ -75,12 +79,19 @@ impl Seccomp {
                 compile(policy, arch, &options).map_err(Error::ReadPolicy)?.to_bytes()
             }
         };
-        Ok(Self(Arc::new(Compiled { id: NEXT.fetch_add(1, Ordering::Relaxed), policy, program })))
+        let may_allow = |call: &&str| policy.as_ref().is_none_or(|policy| policy.may_allow(call));
+        let keyrings = KEYRING_CALLS.iter().any(may_allow);
+        Ok(Self(Arc::new(Compiled { id: NEXT.fetch_add(1, Ordering::Relaxed), policy, program, keyrings })))
     }
 
     /// Whether there is nothing to install.
     pub(crate) fn is_off(&self) -> bool {
         self.0.policy.is_none()
+    }
+
+    /// Whether there are circumstances in which a program can get at its keyrings.
+    pub(crate) fn allows_keyrings(&self) -> bool {
+        self.0.keyrings
     }
 
     pub(crate) fn id(&self) -> u64 {

@@ -25,6 +25,7 @@ use crate::slots::{Slots, Surroundings};
 use crate::sweep::{self, Tag};
 use crate::trace::{Trace, Word};
 use crate::watch::{self, Breach, Watch};
+use hotcell_linux::affinity::Cpus;
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::eventfd::EventFd;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
@@ -129,8 +130,8 @@ pub fn serve(mut container: Container) -> i32 {
     code
 }
 
-fn surroundings<'a>(ids: Ids, proc: Option<&'a OwnedFd>, kernel: &'a Kernel) -> Surroundings<'a> {
-    Surroundings { init: ids.init, proc, news: &kernel.news }
+fn surroundings<'a>(ids: Ids, proc: Option<&'a OwnedFd>, hides_cgroup: bool, kernel: &'a Kernel) -> Surroundings<'a> {
+    Surroundings { init: ids.init, proc, hides_cgroup, news: &kernel.news }
 }
 
 impl Container {
@@ -235,7 +236,13 @@ impl Container {
         epoll.add(children.as_fd(), libc::EPOLLIN as u32, TOKEN_CHILDREN).map_err(failed)?;
         let news = Arc::new(EventFd::new().map_err(failed)?);
         epoll.add(news.as_fd(), libc::EPOLLIN as u32, TOKEN_THREADS).map_err(failed)?;
-        Ok(Kernel { epoll, children, news, spawner: Spawner::new().map_err(failed)?, cpus: process::cpu_count() })
+        Ok(Kernel {
+            epoll,
+            children,
+            news,
+            spawner: Spawner::new().map_err(failed)?,
+            cpus: Cpus::of_this_thread().map_or(1, |cpus| cpus.count()),
+        })
     }
 
     /// Programs start in the current directory of pid 1, so a run that wants no other pays for no chdir.
@@ -374,13 +381,13 @@ impl Container {
                 }
             }
             RequestBody::AddFilter { filter, warm } => {
-                let added = Filter::new(filter.filter, filter.token, filter.program);
+                let added = Filter::new(&filter);
                 let added = added.and_then(|filter| self.slots.add_filter(filter));
                 let started = added.and_then(|()| {
                     if !warm {
                         return Ok(None);
                     }
-                    let around = surroundings(self.ids, self.proc.as_ref(), kernel);
+                    let around = surroundings(self.ids, self.proc.as_ref(), self.hides_cgroup, kernel);
                     self.slots.start(None, filter.filter, &around).map(Some)
                 });
                 match started {
@@ -457,7 +464,8 @@ impl Container {
             let own = if init == program { own } else { 0 };
             plan.limit_processes(most.saturating_add(own));
         }
-        plan.hides_cgroup = self.hides_cgroup || exec.group.is_some();
+        // (A slot has its own say.)
+        plan.hides_cgroup = self.hides_cgroup;
         if let Some(rules) = &exec.landlock
             && let Some(ruleset) = landlock::ruleset(&self.tree, &self.work_dir, rules)?
         {
@@ -475,7 +483,7 @@ impl Container {
         let watch = Watch::new(exec.limits, known, started_us, kernel.cpus);
         let mut setup_us = 0;
         let slot = if group.is_some() || exec.filter != 0 {
-            let around = surroundings(self.ids, self.proc.as_ref(), kernel);
+            let around = surroundings(self.ids, self.proc.as_ref(), self.hides_cgroup, kernel);
             Some(self.slots.take(group.as_ref().map(|(_, group)| group), exec.filter, &around)?)
         } else {
             None
@@ -615,7 +623,7 @@ impl Container {
             return Err(Failure::new(Step::Request, libc::EEXIST));
         }
         let group = Rc::new(Group::new(number, files, fds)?);
-        let around = surroundings(self.ids, self.proc.as_ref(), kernel);
+        let around = surroundings(self.ids, self.proc.as_ref(), self.hides_cgroup, kernel);
         let slot = self.slots.start(Some(Rc::clone(&group)), filter, &around)?;
         slot.request.set(Some(request));
         self.groups.push(group);

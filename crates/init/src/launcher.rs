@@ -13,6 +13,7 @@ use crate::container::packet_buffer;
 use crate::guard::Guarded;
 use crate::identity::{self, Ids, Strategy};
 use crate::setup::{self, Placement};
+use hotcell_linux::affinity::Cpus;
 use hotcell_linux::clone3::{self, Fork};
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
@@ -52,7 +53,7 @@ fn prepare() {
     let _ = process::use_normal_scheduling();
     let _ = process::set_nice(0, 0);
     let _ = process::use_normal_io_priority();
-    let _ = process::use_every_cpu();
+    let _ = Cpus::ALL.bind(0);
     let _ = process::use_normal_personality();
     // the default of Linux: 50 microseconds
     let _ = prctl::set_timer_slack(50_000);

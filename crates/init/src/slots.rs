@@ -51,6 +51,8 @@ pub struct Surroundings<'a> {
     pub init: Identity,
     /// The container's /proc.
     pub proc: Option<&'a OwnedFd>,
+    /// Whether programs outside of groups, too, are to see their own cgroup as the root of all.
+    pub hides_cgroup: bool,
     /// What it notifies.
     pub news: &'a Arc<EventFd>,
 }
@@ -106,7 +108,8 @@ impl Slots {
         let failed = |error: std::io::Error| Failure::new(Step::EnterGroup, errno(&error));
         let (tasks, directory) = group.as_ref().map_or_else(|| Ok((Vec::new(), None)), |group| group.entrance())?;
         let proc = around.proc.map(OwnedFd::try_clone).transpose().map_err(failed)?;
-        let place = Place { tasks, directory, init: around.init, proc, filter };
+        let hides_cgroup = around.hides_cgroup || group.is_some();
+        let place = Place { tasks, directory, init: around.init, proc, filter, hides_cgroup };
         let forker = Forker::start(place, around.news).map_err(failed)?;
         self.next = self.next.wrapping_add(1);
         let slot = Rc::new(Slot {

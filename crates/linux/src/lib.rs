@@ -7,6 +7,7 @@
 //!
 //! This is one of the few crates with `unsafe` in it: every block wraps one system call.
 
+pub mod affinity;
 pub mod capability;
 pub mod clone3;
 pub mod close_range;

@@ -159,25 +159,6 @@ pub fn use_normal_personality() -> io::Result<()> {
     Ok(())
 }
 
-/// sched_setaffinity(2) of this process to every CPU; the kernel intersects that with the cpuset.
-pub fn use_every_cpu() -> io::Result<()> {
-    let all = [u64::MAX; 128];
-    // SAFETY: the kernel reads the array.
-    check(unsafe { libc::sched_setaffinity(0, size_of_val(&all), all.as_ptr().cast()) }.into())?;
-    Ok(())
-}
-
-/// How many CPUs this thread may run on (sched_getaffinity(2)); at least 1.
-pub fn cpu_count() -> u32 {
-    let mut set = [0_u64; 128];
-    // SAFETY: the kernel writes at most the size of the array.
-    let result = unsafe { libc::sched_getaffinity(0, size_of_val(&set), set.as_mut_ptr().cast()) };
-    if result != 0 {
-        return 1;
-    }
-    set.iter().map(|word| word.count_ones()).sum::<u32>().max(1)
-}
-
 /// The CPU time in microseconds that a process has used with all its threads, ended ones too, but without its children
 /// (clock_getcpuclockid(3)). `None` if it is gone.
 pub fn cpu_time_us(pid: i32) -> Option<u64> {
@@ -339,6 +320,8 @@ pub mod raw {
         umask(mask: u32) = SYS_umask;
         /// setpriority(2).
         setpriority(which: i32, who: i32, nice: i32) = SYS_setpriority;
+        /// sched_setaffinity(2).
+        sched_setaffinity(thread: i32, bytes: usize, cpus: *const u64) = SYS_sched_setaffinity;
         /// setsid(2).
         setsid() = SYS_setsid;
         /// write(2).

@@ -22,6 +22,7 @@ pub const PASSING_CALLS: &[(&str, u8)] = &[
     ("close_range", 3),
     ("umask", 1),
     ("setpriority", 3),
+    ("sched_setaffinity", 3),
     ("prlimit64", 4),
     ("keyctl", 2),
     ("unshare", 1),
@@ -44,6 +45,8 @@ pub const PASSING_CALLS: &[(&str, u8)] = &[
 pub struct Filter<'a> {
     /// Chosen by the host; not 0.
     pub filter: u32,
+    /// Whether programs under it can get at keyrings: such a run takes a session keyring of its own.
+    pub keyrings: bool,
     /// A word for each argument register.
     pub token: [u64; 6],
     /// Instructions of classic BPF, 8 bytes each, in native byte order.

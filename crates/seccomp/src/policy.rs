@@ -116,6 +116,16 @@ impl Policy {
         self.check_contradictions()
     }
 
+    /// Whether there are arguments with which a call takes place, at once or by leave of whoever traces or listens.
+    pub fn may_allow(&self, syscall: &str) -> bool {
+        let lets_pass =
+            |action: Action| matches!(action, Action::Allow | Action::Log | Action::Trace(_) | Action::Notify);
+        let rules = || self.rules.iter().filter(|rule| rule.syscalls.iter().any(|name| name == syscall));
+        // The most restrictive of the rules that match counts.
+        let is_denied = rules().any(|rule| rule.conditions.is_empty() && !lets_pass(rule.action));
+        !is_denied && (lets_pass(self.default_action) || rules().any(|rule| lets_pass(rule.action)))
+    }
+
     fn check_contradictions(&self) -> Result<(), Error> {
         let mut seen: Vec<(&str, usize, Vec<Condition>)> = Vec::new();
         for (index, rule) in self.rules.iter().enumerate() {
@@ -186,6 +196,18 @@ mod tests {
         assert!(matches!(error, Error::MatchMask { mask: 1, value: 2, .. }), "{error}");
         let error = deny.with(Action::Errno(5000), &["read"]).check().unwrap_err();
         assert!(matches!(error, Error::LimitErrno { errno: 5000, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_call_that_some_arguments_lead_through_may_be_allowed() {
+        let deny = Policy::new(Action::Errno(1));
+        assert!(!deny.may_allow("keyctl"));
+        assert!(deny.clone().with(Action::Log, &["keyctl"]).may_allow("keyctl"));
+        assert!(deny.clone().with_if(Action::Allow, &["keyctl"], &[Condition::equal(0, 1)]).may_allow("keyctl"));
+        let allow = Policy::new(Action::Allow);
+        assert!(allow.may_allow("keyctl"));
+        assert!(!allow.clone().with(Action::KillProcess, &["add_key", "keyctl"]).may_allow("keyctl"));
+        assert!(allow.with_if(Action::Errno(1), &["keyctl"], &[Condition::equal(0, 1)]).may_allow("keyctl"));
     }
 
     #[test]

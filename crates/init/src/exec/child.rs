@@ -9,6 +9,7 @@
 //! then the sync point, Landlock, and the program.
 
 use super::Plan;
+use hotcell_linux::affinity::{self, Cpus};
 use hotcell_linux::capability;
 use hotcell_linux::keyring;
 use hotcell_linux::process::raw;
@@ -75,6 +76,11 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
     // Pid 1 may be ahead of its programs (`launcher`); where it is behind, with a host that is nice, so are they, and this fails.
     // SAFETY: no memory involved.
     unsafe { raw::setpriority(&plan.pass, libc::PRIO_PROCESS as i32, 0, 0) };
+    if plan.is_on_one_cpu {
+        // The cpuset has the say.
+        // SAFETY: the kernel reads a static set.
+        unsafe { raw::sched_setaffinity(&plan.pass, 0, Cpus::BYTES, affinity::ALL.as_ptr()) };
+    }
     for planned in &plan.rlimits {
         // SAFETY: the kernel reads one rlimit64 of the plan.
         let result =
@@ -84,12 +90,14 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
             check(Step::SetRlimit, index, result)?;
         }
     }
-    // SAFETY: a null name.
-    let result = unsafe { raw::keyctl(&plan.pass, keyring::JOIN_SESSION, 0) };
-    // A kernel, or a container around us, without keyrings has none to share. EDQUOT: keyrings of ended runs are freed after an RCU
-    // grace period and count until then (keyrings(7), maxkeys); such a run shares init's, which reset replaces.
-    if !matches!(-result as i32, libc::ENOSYS | libc::EPERM | libc::EDQUOT) {
-        check(Step::JoinKeyring, 0, result)?;
+    if plan.joins_keyring {
+        // SAFETY: a null name.
+        let result = unsafe { raw::keyctl(&plan.pass, keyring::JOIN_SESSION, 0) };
+        // A kernel, or a container around us, without keyrings has none to share. EDQUOT: keyrings of ended runs are freed after an RCU
+        // grace period and count until then (keyrings(7), maxkeys); such a run shares init's, which reset replaces.
+        if !matches!(-result as i32, libc::ENOSYS | libc::EPERM | libc::EDQUOT) {
+            check(Step::JoinKeyring, 0, result)?;
+        }
     }
     if plan.hides_cgroup {
         // SAFETY: no memory involved.

@@ -24,6 +24,9 @@
 //! Actions of the policy that kill are answered by a notification instead (seccomp_unotify(2)), so that pid 1 learns which call it was;
 //! the listener is made with the filter.
 //!
+//! What is the same for all of its programs it does once instead of each of them: its cgroup namespace is theirs, and where the filter keeps
+//! programs from keyrings, so is pid 1's session keyring. (Where it does not, each takes a keyring of its own.)
+//!
 //! It has a UTS namespace of its own, which is the tag of whatever it clones ([`crate::sweep`]). The kernel stores a child's pid in the [`Plan`]
 //! before the child runs, so the command loop can tell whose end it sees even when this thread has not had a turn since, because the
 //! group's CPU quota is used up. No one ever waits for it while it has work to do.
@@ -32,6 +35,7 @@ use super::child;
 use super::plan::Plan;
 use super::spawn::{Child, watch_progress};
 use crate::sweep::{self, Tag};
+use hotcell_linux::affinity::{self, Cpus};
 use hotcell_linux::clone3::{CloneVm, clone_vm};
 use hotcell_linux::errno;
 use hotcell_linux::eventfd::EventFd;
@@ -61,13 +65,15 @@ pub struct Filter {
     program: Vec<libc::sock_filter>,
     /// In the argument registers of what this process itself calls.
     pass: Pass,
+    /// Whether programs can get at keyrings.
+    keyrings: bool,
 }
 
 impl Filter {
-    /// Of the bytes of its instructions, each 8, in native order.
-    pub fn new(number: u32, token: [u64; 6], program: &[u8]) -> Result<Self, Failure> {
+    /// Its program is the bytes of its instructions, each 8, in native order.
+    pub fn new(filter: &hotcell_protocol::Filter<'_>) -> Result<Self, Failure> {
         let invalid = || Failure::new(Step::InstallFilter, libc::EINVAL);
-        let (instructions, rest) = program.as_chunks::<8>();
+        let (instructions, rest) = filter.program.as_chunks::<8>();
         if instructions.is_empty() || !rest.is_empty() || instructions.len() > usize::from(u16::MAX) {
             return Err(invalid());
         }
@@ -76,7 +82,12 @@ impl Filter {
             let code = u16::from_ne_bytes([code_low, code_high]);
             libc::sock_filter { code, jt, jf, k: u32::from_ne_bytes([k0, k1, k2, k3]) }
         };
-        Ok(Self { number, program: instructions.iter().map(instruction).collect(), pass: Pass(token) })
+        Ok(Self {
+            number: filter.filter,
+            program: instructions.iter().map(instruction).collect(),
+            pass: Pass(filter.token),
+            keyrings: filter.keyrings,
+        })
     }
 }
 
@@ -92,6 +103,8 @@ pub struct Place {
     pub proc: Option<OwnedFd>,
     /// What its programs have.
     pub filter: Option<Rc<Filter>>,
+    /// Whether programs are to see their own cgroup as the root of all.
+    pub hides_cgroup: bool,
 }
 
 /// The command loop's end.
@@ -106,6 +119,8 @@ pub struct Forker {
     /// The plans that the thread may still look at, oldest first.
     kept: RefCell<VecDeque<Arc<Plan>>>,
     given: Cell<u32>,
+    /// The CPU that the thread is bound to.
+    near: Cell<Option<u32>>,
 }
 
 /// What there is once it is in its place.
@@ -120,6 +135,8 @@ struct Shared {
     tasks: Vec<RawFd>,
     directory: RawFd,
     init: Identity,
+    /// Namespaces to unshare.
+    namespaces: i32,
     program: Option<libc::sock_fprog>,
     pass: Pass,
     news: RawFd,
@@ -169,10 +186,14 @@ impl Forker {
             len: filter.program.len() as u16,
             filter: filter.program.as_ptr().cast_mut(),
         });
+        // Who is born in another cgroup than this thread's needs a namespace that begins there.
+        let hides_here = place.hides_cgroup && place.directory.is_none();
+        let namespaces = libc::CLONE_NEWUTS | if hides_here { libc::CLONE_NEWCGROUP } else { 0 };
         let shared = Box::new(Shared {
             tasks: place.tasks.iter().map(AsRawFd::as_raw_fd).collect(),
             directory: place.directory.as_ref().map_or(-1, AsRawFd::as_raw_fd),
             init: place.init,
+            namespaces,
             program,
             pass: filter.map_or(Pass::NONE, |filter| filter.pass),
             news: news.as_fd().as_raw_fd(),
@@ -198,6 +219,7 @@ impl Forker {
             entered: OnceCell::new(),
             kept: RefCell::default(),
             given: Cell::new(0),
+            near: Cell::new(None),
         })
     }
 
@@ -255,6 +277,9 @@ impl Forker {
             return Err(failed(libc::EBUSY));
         }
         plan.pass = self.shared.pass;
+        plan.is_on_one_cpu = self.keep_near();
+        plan.joins_keyring = self.place.filter.as_ref().is_none_or(|filter| filter.keyrings);
+        plan.hides_cgroup = self.place.hides_cgroup && self.place.directory.is_some();
         let progress = reports.then(|| watch_progress(&mut plan)).transpose();
         let progress = progress.map_err(|error| failed(errno(&error)))?;
         let plan = Arc::new(plan);
@@ -264,6 +289,20 @@ impl Forker {
         self.shared.plan.store(Arc::as_ptr(&plan).cast_mut(), Release);
         self.give(order::CLONE);
         Ok(Child::of_thread(plan, progress))
+    }
+
+    /// Binds the thread to the CPU that we are on. We are about to wait for it, or for its child, so it runs here at once, where the
+    /// scheduler would rather wake another CPU up, which takes longer than all that the thread does. Returns whether it is bound to one.
+    fn keep_near(&self) -> bool {
+        let (here, last) = (affinity::current_cpu(), self.near.get());
+        if let (Some(cpu), Some(thread)) = (here, &self.thread)
+            && here != last
+            // EINVAL: the thread is in a cpuset without that CPU.
+            && Cpus::only(cpu).bind(thread.id()).is_ok()
+        {
+            self.near.set(here);
+        }
+        self.near.get().is_some()
     }
 
     /// Drops the plans that the thread is done with.
@@ -348,7 +387,7 @@ impl Shared {
             check(Step::EnterGroup, index, unsafe { raw::write(none, *tasks, b"0".as_ptr(), 1) })?;
         }
         // SAFETY: no memory involved.
-        check(Step::EnterGroup, 0, unsafe { raw::unshare(none, libc::CLONE_NEWUTS) })?;
+        check(Step::EnterGroup, 0, unsafe { raw::unshare(none, self.namespaces) })?;
         // SAFETY: no memory involved; reports no error.
         unsafe { raw::setfsgid(none, self.init.gid) };
         // SAFETY: as above.
@@ -508,7 +547,8 @@ mod tests {
 
     #[test]
     fn a_program_is_whole_instructions() {
-        let invalid = |bytes: &[u8]| Filter::new(1, [0; 6], bytes).err().map(|failure| failure.errno);
+        let filter = |program| hotcell_protocol::Filter { filter: 1, keyrings: false, token: [0; 6], program };
+        let invalid = |program| Filter::new(&filter(program)).err().map(|failure| failure.errno);
         assert_eq!(invalid(&[]), Some(libc::EINVAL));
         assert_eq!(invalid(&[0; 9]), Some(libc::EINVAL));
         assert_eq!(invalid(&[0; 16]), None);

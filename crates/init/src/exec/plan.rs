@@ -63,12 +63,16 @@ pub struct Plan {
     closed: AtomicBool,
     /// For the filter that the child is born with.
     pub pass: Pass,
+    /// Whether the thread that clones the child is bound to one CPU, which the program is not to be.
+    pub is_on_one_cpu: bool,
     pub rlimits: Vec<PlannedLimit>,
     pub cwd: *const libc::c_char,
     /// (uid, gid) to take, if they differ from init's.
     pub identity: Option<(u32, u32)>,
     /// Whether the cgroup that it is born in shall be the root of what it sees of cgroups.
     pub hides_cgroup: bool,
+    /// Whether it takes a session keyring of its own.
+    pub joins_keyring: bool,
     pub has_sync_point: bool,
     /// The Landlock ruleset that binds the program, or -1.
     pub landlock: RawFd,
@@ -166,6 +170,7 @@ impl Plan {
             cwd: cwd.map_or(ptr::null(), pointer),
             rlimits: plan_limits(exec),
             hides_cgroup: false,
+            joins_keyring: true,
             has_sync_point: exec.flags.sync,
             landlock: -1,
             is_traced: exec.trace.is_some(),
@@ -178,6 +183,7 @@ impl Plan {
             descriptors: fds.into_iter().map(IntoRawFd::into_raw_fd).collect(),
             closed: AtomicBool::new(false),
             pass: Pass::NONE,
+            is_on_one_cpu: false,
             pid: AtomicI32::new(0),
             clone_errno: AtomicI32::new(0),
             executed_us: AtomicU64::new(0),

@@ -155,7 +155,8 @@ fn forker_with(filter: Option<Rc<Filter>>) -> (Forker, Arc<EventFd>) {
     // SAFETY: no memory involved.
     let gid = unsafe { libc::getegid() };
     let news = Arc::new(EventFd::new().unwrap());
-    let place = Place { tasks: vec![], directory: None, init: Identity { uid, gid }, proc: None, filter };
+    let place =
+        Place { tasks: vec![], directory: None, init: Identity { uid, gid }, proc: None, filter, hides_cgroup: false };
     let forker = Forker::start(place, &news).unwrap();
     while forker.entered().is_none() {
         std::thread::yield_now();
@@ -276,7 +277,9 @@ fn a_thread_and_its_child_pass_a_filter_that_lets_nobody_pass_and_the_program_do
     }
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     const TOKEN: u64 = 0x1234_5678_9abc_def0;
-    let filter = Filter::new(1, [0, 0, 0, 0, 0, TOKEN], &nothing_without(TOKEN)).unwrap();
+    let (token, program) = ([0, 0, 0, 0, 0, TOKEN], nothing_without(TOKEN));
+    let filter = hotcell_protocol::Filter { filter: 1, keyrings: true, token, program: &program };
+    let filter = Filter::new(&filter).unwrap();
     // SAFETY: no memory involved. Without capabilities a filter takes this, which is inherited, and harmless here.
     unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     let (forker, _news) = forker_with(Some(Rc::new(filter)));
