@@ -24,6 +24,50 @@ test('/w, /tmp and /dev/shm are empty again, and can be used as before', async (
   }
 })
 
+test('a folder is like new, whatever small thing was done to it', async (t) => {
+  const master = await createMaster(t)
+  const look = 'for d in /w /tmp /dev/shm; do stat -c "%n %a %u %h %s %X" $d; ls -A $d; done'
+  // What was not touched since the last reset stays as it is; this is the look of one that did.
+  const changes = [
+    ':',
+    ':',
+    'chmod 700 /w',
+    'touch -d @7 /w',
+    'for d in /w /tmp /dev/shm; do echo > $d/x; rm $d/x; done',
+    'mkdir /w/x; rmdir /w/x; ln -s y /tmp/x; rm /tmp/x',
+    ':',
+    'echo > /dev/shm/only-here',
+    'touch -d @7 -a /w',
+  ]
+  await master.reset()
+  const { stdout: asNew } = await master.run('/bin/sh', ['-c', look.replace(' %X', '')])
+  for (const change of changes) {
+    t.is((await master.run('/bin/sh', ['-c', change])).status, 'ok')
+    await master.reset()
+    const { stdout } = await master.run('/bin/sh', ['-c', look])
+    t.is(stdout.replaceAll(/ \d+$/gm, ''), asNew, change)
+    t.notRegex(stdout, / 7$/m, change)
+  }
+})
+
+test('a filter that a run had to itself is remembered by the reset', async (t) => {
+  const master = await createMaster(t)
+  const rlimits = [{ resource: 'msgqueue', soft: 100_000, hard: 100_000 }] as const
+  const empty = { status: 'ok', stdout: '0 0 0 0 0\n' } as const
+  for (let i = 0; i < 3; i++) {
+    await install(master, 'leftovers')
+    t.like(await master.run('./leftovers', ['make'], { rlimits, seccomp: 'off' }), { status: 'ok', stderr: '' })
+    t.is((await master.run('true')).status, 'ok')
+    await master.reset()
+    await install(master, 'leftovers')
+    t.like(await master.run('./leftovers', ['count'], { seccomp: 'off' }), empty)
+    await master.reset()
+    t.is((await master.run('true')).status, 'ok')
+    // This one finds nothing to replace.
+    await master.reset()
+  }
+})
+
 test('requests from outside see the new tree', async (t) => {
   const master = await createMaster(t)
   await master.copyIn(Buffer.from('old'), 'a/x')

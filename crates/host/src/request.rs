@@ -131,7 +131,7 @@ impl Connection {
         let (number, forgotten) = self.filters.number(seccomp, |number| {
             let filter = Filter {
                 filter: number,
-                keyrings: seccomp.allows_keyrings(),
+                reach: seccomp.reach(),
                 token: crate::seccomp::token()?,
                 program: seccomp.program(),
             };

@@ -8,7 +8,7 @@
 //! init's own threads call passes by a token: random words, of which programs know nothing, in argument registers that these calls make no use of.
 
 use crate::error::Error;
-use hotcell_protocol::PASSING_CALLS;
+use hotcell_protocol::{PASSING_CALLS, Reach};
 use hotcell_seccomp::syscalls::{self, Arch};
 use hotcell_seccomp::{KillAs, Options, Pass, Policy, Profile, Settings, Trace, compile, oci};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +16,8 @@ use std::sync::{Arc, OnceLock};
 
 /// All that lead to keyrings (keyrings(7)).
 const KEYRING_CALLS: [&str; 3] = ["add_key", "keyctl", "request_key"];
+/// All that make something in an IPC namespace; `ipc` is the one way of 32-bit programs.
+const IPC_CALLS: [&str; 5] = ["shmget", "semget", "msgget", "mq_open", "ipc"];
 
 /// A compiled policy. Copies are cheap.
 #[derive(Debug, Clone)]
@@ -28,7 +30,7 @@ struct Compiled {
     /// `None`: everything is allowed, and no filter needed.
     policy: Option<Policy>,
     program: Vec<u8>,
-    keyrings: bool,
+    reach: Reach,
 }
 
 impl Seccomp {
@@ -80,8 +82,8 @@ impl Seccomp {
             }
         };
         let may_allow = |call: &&str| policy.as_ref().is_none_or(|policy| policy.may_allow(call));
-        let keyrings = KEYRING_CALLS.iter().any(may_allow);
-        Ok(Self(Arc::new(Compiled { id: NEXT.fetch_add(1, Ordering::Relaxed), policy, program, keyrings })))
+        let reach = Reach { keyrings: KEYRING_CALLS.iter().any(may_allow), ipc: IPC_CALLS.iter().any(may_allow) };
+        Ok(Self(Arc::new(Compiled { id: NEXT.fetch_add(1, Ordering::Relaxed), policy, program, reach })))
     }
 
     /// Whether there is nothing to install.
@@ -89,9 +91,9 @@ impl Seccomp {
         self.0.policy.is_none()
     }
 
-    /// Whether there are circumstances in which a program can get at its keyrings.
-    pub(crate) fn allows_keyrings(&self) -> bool {
-        self.0.keyrings
+    /// What a program can get at, under some circumstances.
+    pub(crate) fn reach(&self) -> Reach {
+        self.0.reach
     }
 
     pub(crate) fn id(&self) -> u64 {

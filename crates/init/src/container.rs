@@ -31,8 +31,8 @@ use hotcell_linux::eventfd::EventFd;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
 use hotcell_linux::{errno, memfd, process, signal};
 use hotcell_protocol::{
-    Exec, Failure, GroupFiles, Opened, Reply, ReplyBody, Request, RequestBody, Resource, Setup, Step, TraceConfig,
-    VERSION, Verdict, codec,
+    Exec, Failure, GroupFiles, Opened, Reach, Reply, ReplyBody, Request, RequestBody, Resource, Setup, Step,
+    TraceConfig, VERSION, Verdict, codec,
 };
 use std::collections::VecDeque;
 use std::io;
@@ -69,11 +69,13 @@ pub struct Container {
     slots: Slots,
     /// The tag of pid 1, and of what it clones.
     own_tag: Tag,
-    /// What it had at the end of the set-up, see [`Container::reset`].
+    /// What it had at the end of the set-up, where programs can change it, see [`Container::reset`].
     limits: Vec<(u64, u64)>,
     tickets: Tickets,
     deletions: Vec<Deletion>,
     resetter: Resetter,
+    /// What programs could get at since the last reset.
+    reached: Reach,
     /// Whether there may be more to reap than was.
     is_reaping: bool,
     /// Requests for a reset that wait for the last process to be gone.
@@ -145,7 +147,7 @@ impl Container {
             tree,
             attached,
             own_tag: proc.as_ref().and_then(|proc| sweep::tag(proc.as_fd(), 1)).unwrap_or_default(),
-            limits: own_limits(),
+            limits: if ids.init == ids.program { own_limits() } else { Vec::new() },
             proc,
             env: setup.env.to_vec(),
             work_dir: setup.work_dir.to_vec(),
@@ -156,6 +158,7 @@ impl Container {
             tickets: Tickets::default(),
             deletions: Vec::new(),
             resetter: Resetter::default(),
+            reached: Reach::default(),
             is_reaping: false,
             resets: Vec::new(),
             deferred: VecDeque::new(),
@@ -488,6 +491,7 @@ impl Container {
         } else {
             None
         };
+        self.reached = self.reached.or(slot.as_ref().map_or(Reach::ALL, |slot| slot.forker.reach()));
         let child = if let Some(slot) = &slot {
             let cloned = slot.forker.clone_child(plan, exec.flags.sync || exec.flags.report_start);
             if cloned.is_err() {
@@ -940,8 +944,9 @@ impl Container {
     }
 
     fn reset(&mut self, kernel: &Kernel) -> Result<(), End> {
+        let Ids { init, program } = self.ids;
         // Where programs have init's own identity they can lower its limits, and what they start would inherit them (prlimit(2)).
-        if own_limits() != self.limits {
+        if init == program && own_limits() != self.limits {
             return Err(End::Broken);
         }
         // Whoever waits for a deletion or a file of the old tree: it is gone, as was to be.
@@ -949,17 +954,22 @@ impl Container {
             self.done(deletion.id, Ok(()))?;
         }
         self.tickets.clear();
-        let Ids { init, program } = self.ids;
+        let reached = std::mem::take(&mut self.reached);
         let entering = EnterAnywhere::raised(self.user_namespace);
-        let result = Resetter::reset(&self.tree, &mut self.attached, init, program).and_then(|old| {
-            self.tree
-                .make_directory(&self.work_dir)
-                .map_err(|error| Failure::new(Step::MakeDirectory, errno(&error)).of(&self.work_dir))?;
-            self.enter_work_dir().map(|()| old)
+        let result = Resetter::reset(&self.tree, &mut self.attached, (init, program), reached).and_then(|old| {
+            if !old.is_empty() {
+                self.tree
+                    .make_directory(&self.work_dir)
+                    .map_err(|error| Failure::new(Step::MakeDirectory, errno(&error)).of(&self.work_dir))?;
+                self.enter_work_dir()?;
+            }
+            Ok(old)
         });
         drop(entering);
-        for slot in self.slots.iter() {
-            slot.forker.follow();
+        if reached.ipc {
+            for slot in self.slots.iter() {
+                slot.forker.follow();
+            }
         }
         for id in std::mem::take(&mut self.resets) {
             self.done(id, result.as_ref().map(|_| ()).map_err(Failure::clone))?;

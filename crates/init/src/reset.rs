@@ -1,15 +1,18 @@
 //! Making a used container like new.
 //!
 //! Runs in pid 1 when the last process of every run is gone. Whatever outlives processes is *replaced*, not searched: each
-//! tmpfs (with /dev/shm), the IPC namespace (System V objects, POSIX message queues), and the user's keyrings. So it costs the same after
-//! a program that left nothing and after one that left 100,000 files in a tree 20,000 levels deep.
+//! tmpfs (with /dev/shm), the IPC namespace (System V objects, POSIX message queues), and the user's keyrings. So after a program that
+//! left 100,000 files in a tree 20,000 levels deep it costs what it costs after one that left a single one.
+//!
+//! What nobody can have touched is not replaced: a tmpfs in which no file was ever made ([`crate::setup`]), and what the filters of all runs
+//! since the last time kept programs from.
 //!
 //! The files themselves are freed with the last user of the old tmpfs, which is us: a thread of its own closes them, after the
 //! answer. It has no other work and no memory of its own but its stack.
 
 use crate::setup::{Attached, Tree};
 use hotcell_linux::{capability, errno, keyring, prctl, process};
-use hotcell_protocol::{Failure, Identity, Step};
+use hotcell_protocol::{Failure, Identity, Reach, Step};
 use std::io::{self, PipeWriter, Read, Write, pipe};
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::thread;
@@ -27,12 +30,16 @@ impl Resetter {
     pub fn reset(
         tree: &Tree,
         attached: &mut Attached,
-        init: Identity,
-        program: Identity,
+        (init, program): (Identity, Identity),
+        reached: Reach,
     ) -> Result<Vec<OwnedFd>, Failure> {
         let old = attached.replace_tmpfs(tree)?;
-        process::unshare(libc::CLONE_NEWIPC).map_err(|error| Failure::new(Step::ResetIpc, errno(&error)))?;
-        clear_keyrings(init, program).map_err(|error| Failure::new(Step::ResetKeyrings, errno(&error)))?;
+        if reached.ipc {
+            process::unshare(libc::CLONE_NEWIPC).map_err(|error| Failure::new(Step::ResetIpc, errno(&error)))?;
+        }
+        if reached.keyrings {
+            clear_keyrings(init, program).map_err(|error| Failure::new(Step::ResetKeyrings, errno(&error)))?;
+        }
         Ok(old)
     }
 

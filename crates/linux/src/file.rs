@@ -15,6 +15,16 @@ pub fn stat(fd: BorrowedFd<'_>) -> io::Result<libc::stat> {
     Ok(unsafe { stat.assume_init() })
 }
 
+/// flistxattr(2): how many bytes the list of the names of its extended attributes has; 0 where a file system has none.
+pub fn attribute_names_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    // SAFETY: with a size of 0 the kernel writes nothing.
+    match check(unsafe { libc::flistxattr(fd.as_raw_fd(), std::ptr::null_mut(), 0) } as libc::c_long) {
+        Ok(bytes) => Ok(bytes as usize),
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
 /// fstatfs(2): the magic number of the file system that a descriptor is on.
 pub fn file_system(fd: BorrowedFd<'_>) -> io::Result<i64> {
     let mut stat = MaybeUninit::<libc::statfs>::uninit();

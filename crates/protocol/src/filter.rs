@@ -40,13 +40,33 @@ pub const PASSING_CALLS: &[(&str, u8)] = &[
     ("exit_group", 1),
 ];
 
+/// What outlives processes and is no file: whether a program can get at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Reach {
+    /// Keyrings (keyrings(7)). Such a run takes a session keyring of its own.
+    pub keyrings: bool,
+    /// What IPC namespaces isolate (ipc_namespaces(7)): System V objects and POSIX message queues.
+    pub ipc: bool,
+}
+
+impl Reach {
+    /// Of a program without any filter.
+    pub const ALL: Self = Self { keyrings: true, ipc: true };
+
+    /// What any of two can get at.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self { keyrings: self.keyrings || other.keyrings, ipc: self.ipc || other.ipc }
+    }
+}
+
 /// A filter for programs to be born with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter<'a> {
     /// Chosen by the host; not 0.
     pub filter: u32,
-    /// Whether programs under it can get at keyrings: such a run takes a session keyring of its own.
-    pub keyrings: bool,
+    /// What programs under it can get at.
+    pub reach: Reach,
     /// A word for each argument register.
     pub token: [u64; 6],
     /// Instructions of classic BPF, 8 bytes each, in native byte order.

@@ -31,7 +31,7 @@ pub mod trace;
 
 pub use codec::{DecodeError, decode, encode};
 pub use exec::{Exec, ExecFlags, strings};
-pub use filter::{Disallowed, Filter, PASSING_CALLS};
+pub use filter::{Disallowed, Filter, PASSING_CALLS, Reach};
 pub use landlock::{Landlock, LandlockPath};
 pub use launch::{
     Cloned, Guard, Identity, Launch, Launched, Mount, MountKind, Network, Order, ProcMode, Setup, TmpfsLimits,

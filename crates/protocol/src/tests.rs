@@ -42,7 +42,7 @@ fn requests() -> Vec<RequestBody<'static>> {
     let files =
         GroupFiles { v1_tasks: 5, v2_directory: true, v2_kill: false, cpu: Some(CpuCounter::Stat), oom_kills: true };
     let filter =
-        Filter { filter: 5, keyrings: true, token: [u64::MAX, 1, 2, 3, 4, 0], program: b"\x06\0\0\0\0\0\xff\x7f" };
+        Filter { filter: 5, reach: Reach::ALL, token: [u64::MAX, 1, 2, 3, 4, 0], program: b"\x06\0\0\0\0\0\xff\x7f" };
     vec![
         RequestBody::Ping,
         RequestBody::Open(vec![file.clone(), OpenFile { how: OpenHow::Replace, ..file }]),

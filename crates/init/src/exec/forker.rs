@@ -43,7 +43,7 @@ use hotcell_linux::process::raw::{self, Pass};
 use hotcell_linux::seccomp::{NEW_LISTENER, SET_MODE_FILTER};
 use hotcell_linux::signal::Stack;
 use hotcell_linux::thread::RawThread;
-use hotcell_protocol::{Failure, Identity, Step};
+use hotcell_protocol::{Failure, Identity, Reach, Step};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::io;
@@ -65,8 +65,8 @@ pub struct Filter {
     program: Vec<libc::sock_filter>,
     /// In the argument registers of what this process itself calls.
     pass: Pass,
-    /// Whether programs can get at keyrings.
-    keyrings: bool,
+    /// What programs can get at.
+    reach: Reach,
 }
 
 impl Filter {
@@ -86,7 +86,7 @@ impl Filter {
             number: filter.filter,
             program: instructions.iter().map(instruction).collect(),
             pass: Pass(filter.token),
-            keyrings: filter.keyrings,
+            reach: filter.reach,
         })
     }
 }
@@ -269,6 +269,11 @@ impl Forker {
         self.place.filter.as_ref().map(|filter| filter.number)
     }
 
+    /// What its programs can get at.
+    pub fn reach(&self) -> Reach {
+        self.place.filter.as_ref().map_or(Reach::ALL, |filter| filter.reach)
+    }
+
     /// Has a child cloned, now or once the thread is in its place. With a sync point, or if the host wants to know when the program
     /// runs, it tells of its progress. There is room for one plan beside the one that it is at.
     pub fn clone_child(&self, mut plan: Plan, reports: bool) -> Result<Child, Failure> {
@@ -278,7 +283,7 @@ impl Forker {
         }
         plan.pass = self.shared.pass;
         plan.is_on_one_cpu = self.keep_near();
-        plan.joins_keyring = self.place.filter.as_ref().is_none_or(|filter| filter.keyrings);
+        plan.joins_keyring = self.reach().keyrings;
         plan.hides_cgroup = self.place.hides_cgroup && self.place.directory.is_some();
         let progress = reports.then(|| watch_progress(&mut plan)).transpose();
         let progress = progress.map_err(|error| failed(errno(&error)))?;
@@ -547,7 +552,7 @@ mod tests {
 
     #[test]
     fn a_program_is_whole_instructions() {
-        let filter = |program| hotcell_protocol::Filter { filter: 1, keyrings: false, token: [0; 6], program };
+        let filter = |program| hotcell_protocol::Filter { filter: 1, reach: Reach::ALL, token: [0; 6], program };
         let invalid = |program| Filter::new(&filter(program)).err().map(|failure| failure.errno);
         assert_eq!(invalid(&[]), Some(libc::EINVAL));
         assert_eq!(invalid(&[0; 9]), Some(libc::EINVAL));

@@ -9,7 +9,7 @@ use hotcell_linux::epoll::Epoll;
 use hotcell_linux::eventfd::EventFd;
 use hotcell_linux::process::raw::{self, Pass};
 use hotcell_linux::{process, seccomp};
-use hotcell_protocol::{Exec, ExecFlags, Failure, Identity, RLimit, Resource, Step};
+use hotcell_protocol::{Exec, ExecFlags, Failure, Identity, RLimit, Reach, Resource, Step};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -278,7 +278,7 @@ fn a_thread_and_its_child_pass_a_filter_that_lets_nobody_pass_and_the_program_do
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     const TOKEN: u64 = 0x1234_5678_9abc_def0;
     let (token, program) = ([0, 0, 0, 0, 0, TOKEN], nothing_without(TOKEN));
-    let filter = hotcell_protocol::Filter { filter: 1, keyrings: true, token, program: &program };
+    let filter = hotcell_protocol::Filter { filter: 1, reach: Reach::ALL, token, program: &program };
     let filter = Filter::new(&filter).unwrap();
     // SAFETY: no memory involved. Without capabilities a filter takes this, which is inherited, and harmless here.
     unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };

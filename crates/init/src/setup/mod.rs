@@ -12,6 +12,7 @@
 mod devices;
 mod masks;
 mod mounts;
+mod pristine;
 mod privileges;
 mod proc;
 mod root;

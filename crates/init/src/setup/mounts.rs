@@ -3,6 +3,7 @@
 //! Runs in pid 1, in three phases with the identity change between the first two (see [`super`]): sources are opened as the
 //! host's user, targets are made and mounts attached as init; reset, much later, works on descriptors kept here alone.
 
+use super::pristine::Pristine;
 use super::root::{Tree, split, terminated};
 use crate::identity::Ids;
 use hotcell_linux::mount_api::{self, attribute};
@@ -92,6 +93,8 @@ pub struct TmpfsMount {
     /// Its root.
     mount: OwnedFd,
     options: TmpfsOptions,
+    /// What it looks like untouched. Looked at when it is replaced for the first time, not when a container is made.
+    pristine: Option<Pristine>,
 }
 
 impl TmpfsMount {
@@ -99,14 +102,22 @@ impl TmpfsMount {
     pub fn attach(path: &[u8], target: OwnedFd, options: TmpfsOptions) -> io::Result<Self> {
         let mount = options.make()?;
         mount_api::move_mount(mount.as_fd(), target.as_fd())?;
-        Ok(Self { path: path.to_vec(), target, mount, options })
+        Ok(Self { path: path.to_vec(), target, mount, options, pristine: None })
     }
 
     /// Attaches a new, empty one; returns the root of the old one, whose files are freed when that is closed and it is attached nowhere.
     fn renew(&mut self) -> io::Result<OwnedFd> {
         let fresh = self.options.make()?;
+        // Where that cannot be told, it is replaced each time.
+        self.pristine = Pristine::of(fresh.as_fd()).ok();
         mount_api::move_mount(fresh.as_fd(), self.target.as_fd())?;
         Ok(std::mem::replace(&mut self.mount, fresh))
+    }
+
+    /// Whether it is known that nobody has touched it.
+    fn is_pristine(&mut self) -> bool {
+        let mount = self.mount.as_fd();
+        self.pristine.as_mut().is_some_and(|pristine| pristine.is_still(mount))
     }
 }
 
@@ -214,7 +225,8 @@ impl Attached {
     }
 
     /// Replaces every tmpfs by an empty one, and puts back what was mounted or linked inside of them. No program may run
-    /// meanwhile. Returns the roots of the old ones: closing them takes as long as there are files in them.
+    /// meanwhile. One that is known to be untouched stays, unless something belongs inside of one. Returns the roots of the old ones: closing
+    /// them takes as long as there are files in them.
     pub fn replace_tmpfs(&mut self, tree: &Tree) -> Result<Vec<OwnedFd>, Failure> {
         let failed = |path: &[u8]| {
             let path = path.to_vec();
@@ -244,7 +256,7 @@ impl Attached {
         let mut old = Vec::with_capacity(self.tmpfs.len());
         for tmpfs in &mut self.tmpfs {
             let is_inside = |(path, what): &(Vec<u8>, Inside)| matches!(what, Inside::Tmpfs) && *path == tmpfs.path;
-            if self.inside.iter().any(is_inside) {
+            if self.inside.iter().any(is_inside) || (self.inside.is_empty() && tmpfs.is_pristine()) {
                 continue;
             }
             detach(tmpfs.mount.as_fd()).map_err(failed(&tmpfs.path))?;
