@@ -426,7 +426,10 @@ impl Container {
                 for trace in self.runs.iter_mut().filter_map(|run| run.trace.as_mut()) {
                     trace.give_up();
                 }
-                let _ = process::kill(-1, libc::SIGKILL);
+                if !self.runs.is_empty() {
+                    let _ = process::kill(-1, libc::SIGKILL);
+                }
+                // Finds out, for less, whether there is anybody without a run, and kills if there is.
                 self.reap(kernel)
             }
         }

@@ -25,13 +25,13 @@ pub fn attribute_names_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
     }
 }
 
-/// fstatfs(2): the magic number of the file system that a descriptor is on.
-pub fn file_system(fd: BorrowedFd<'_>) -> io::Result<i64> {
+/// fstatfs(2): what is known of the file system that a descriptor is on.
+pub fn file_system(fd: BorrowedFd<'_>) -> io::Result<libc::statfs> {
     let mut stat = MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: the kernel writes one statfs.
     check(unsafe { libc::fstatfs(fd.as_raw_fd(), stat.as_mut_ptr()) }.into())?;
     // SAFETY: written by the call above.
-    Ok(unsafe { stat.assume_init() }.f_type)
+    Ok(unsafe { stat.assume_init() })
 }
 
 /// Whether a mode is that of this `S_IF*` type.

@@ -109,15 +109,14 @@ impl TmpfsMount {
     fn renew(&mut self) -> io::Result<OwnedFd> {
         let fresh = self.options.make()?;
         // Where that cannot be told, it is replaced each time.
-        self.pristine = Pristine::of(fresh.as_fd()).ok();
+        self.pristine = Pristine::new(fresh.as_fd()).ok();
         mount_api::move_mount(fresh.as_fd(), self.target.as_fd())?;
         Ok(std::mem::replace(&mut self.mount, fresh))
     }
 
     /// Whether it is known that nobody has touched it.
-    fn is_pristine(&mut self) -> bool {
-        let mount = self.mount.as_fd();
-        self.pristine.as_mut().is_some_and(|pristine| pristine.is_still(mount))
+    fn is_pristine(&self) -> bool {
+        self.pristine.as_ref().is_some_and(Pristine::is_still)
     }
 }
 

@@ -2,28 +2,31 @@
 //!
 //! Runs in pid 1, when no program does. Two things are looked at, and both have to be as they were:
 //!
-//! - **Inode numbers.** A tmpfs hands them out one after the other (Linux 5.9). If the one of an unnamed file that we make and drop at once
-//!   follows on the one of the last such file, nothing was made in between, of whatever kind and however short-lived.
+//! - **What is in use** of its inodes and blocks: nothing but the root directory. So no file is left, neither one with a name nor one
+//!   without that the host holds.
 //! - **The root directory**, the one inode that was there: owner, mode, times, extended attributes (access control lists are among them). Whoever
-//!   changes any of it also sets the time of the change, which cannot be set by hand; that clock ticks but every few milliseconds, hence
-//!   the rest.
+//!   makes, renames or removes a name in it, or changes any of that, also sets the time of the change, which cannot be set by hand. As
+//!   that clock ticks but every few milliseconds, attributes are compared themselves.
 //!
-//! Whatever cannot be looked at counts as changed.
+//! What files that came and went within the tick in which the tmpfs was made, or that never had a name, leave behind is that the numbers of
+//! later inodes are higher. Whatever cannot be looked at counts as changed.
 
 use hotcell_linux::file;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// What an untouched tmpfs looks like.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An untouched tmpfs.
+#[derive(Debug)]
 pub struct Pristine {
-    root: Root,
-    /// The number of the file that was made last.
-    inode: u64,
+    /// Its root. What is mounted is known by descriptors that cannot read (open(2), `O_PATH`), which do not do for attributes.
+    root: OwnedFd,
+    look: Look,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Root {
+#[derive(Debug, PartialEq, Eq)]
+struct Look {
+    free_inodes: u64,
+    free_blocks: u64,
     mode: u32,
     owner: (u32, u32),
     links: libc::nlink_t,
@@ -34,12 +37,12 @@ struct Root {
     attributes: usize,
 }
 
-impl Pristine {
-    /// Of the tmpfs with this root, which nobody has had a chance to touch.
-    pub fn of(mount: BorrowedFd<'_>) -> io::Result<Self> {
-        let directory = file::openat(mount, c".", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
-        let stat = file::stat(directory.as_fd())?;
-        let root = Root {
+impl Look {
+    fn at(root: BorrowedFd<'_>) -> io::Result<Self> {
+        let (stat, system) = (file::stat(root)?, file::file_system(root)?);
+        Ok(Self {
+            free_inodes: system.f_ffree,
+            free_blocks: system.f_bfree,
             mode: stat.st_mode,
             owner: (stat.st_uid, stat.st_gid),
             links: stat.st_nlink,
@@ -49,19 +52,22 @@ impl Pristine {
                 (stat.st_mtime, stat.st_mtime_nsec),
                 (stat.st_ctime, stat.st_ctime_nsec),
             ],
-            attributes: file::attribute_names_bytes(directory.as_fd())?,
-        };
-        let unnamed = file::openat(directory.as_fd(), c".", libc::O_TMPFILE | libc::O_RDWR, 0o600)?;
-        Ok(Self { root, inode: file::stat(unnamed.as_fd())?.st_ino })
+            attributes: file::attribute_names_bytes(root)?,
+        })
+    }
+}
+
+impl Pristine {
+    /// The tmpfs with this root, which nobody has had a chance to touch.
+    pub fn new(mount: BorrowedFd<'_>) -> io::Result<Self> {
+        let root = file::openat(mount, c".", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+        let look = Look::at(root.as_fd())?;
+        Ok(Self { root, look })
     }
 
-    /// Whether it still is. Looking counts as having looked: what is true once can be asked again.
-    pub fn is_still(&mut self, mount: BorrowedFd<'_>) -> bool {
-        let Ok(now) = Self::of(mount) else { return false };
-        let expected = Self { root: self.root.clone(), inode: self.inode.wrapping_add(1) };
-        let is_still = now == expected;
-        *self = expected;
-        is_still
+    /// Whether it still is.
+    pub fn is_still(&self) -> bool {
+        Look::at(self.root.as_fd()).is_ok_and(|look| look == self.look)
     }
 }
 
@@ -88,19 +94,24 @@ mod tests {
     #[test]
     fn a_tmpfs_that_nobody_touched_is_pristine_however_often_it_is_asked() {
         let Some(mount) = tmpfs() else { return eprintln!("skipped: tmpfs cannot be mounted here") };
-        let mut pristine = Pristine::of(mount.as_fd()).unwrap();
+        let pristine = Pristine::new(mount.as_fd()).unwrap();
         for _ in 0..3 {
-            assert!(pristine.is_still(mount.as_fd()));
+            assert!(pristine.is_still());
         }
         // Reading leaves nothing.
         assert_eq!(fs::read_dir(path(&mount)).unwrap().count(), 0);
-        assert!(pristine.is_still(mount.as_fd()));
+        assert!(pristine.is_still());
+        // One without a name, for as long as there is one.
+        let unnamed = file::openat(mount.as_fd(), c".", libc::O_TMPFILE | libc::O_RDWR, 0o600).unwrap();
+        assert!(!pristine.is_still());
+        drop(unnamed);
+        assert!(pristine.is_still());
     }
 
     #[test]
     fn nothing_that_was_done_to_it_stays_unnoticed() {
         type Change = fn(&OwnedFd);
-        let changes: [(&str, Change); 7] = [
+        let changes: [(&str, Change); 6] = [
             ("a file", |mount| fs::write(path(mount).join("x"), "x").unwrap()),
             ("a file that is gone", |mount| {
                 fs::write(path(mount).join("x"), "x").unwrap();
@@ -109,9 +120,6 @@ mod tests {
             ("a directory that is gone", |mount| {
                 fs::create_dir(path(mount).join("x")).unwrap();
                 fs::remove_dir(path(mount).join("x")).unwrap();
-            }),
-            ("an unnamed file", |mount| {
-                drop(file::openat(mount.as_fd(), c".", libc::O_TMPFILE | libc::O_RDWR, 0).unwrap())
             }),
             ("its mode", |mount| fs::set_permissions(path(mount), fs::Permissions::from_mode(0o700)).unwrap()),
             ("its times", |mount| {
@@ -129,10 +137,10 @@ mod tests {
         ];
         for (what, change) in changes {
             let Some(mount) = tmpfs() else { return eprintln!("skipped: tmpfs cannot be mounted here") };
-            let mut pristine = Pristine::of(mount.as_fd()).unwrap();
-            assert!(pristine.is_still(mount.as_fd()), "{what}");
+            let pristine = Pristine::new(mount.as_fd()).unwrap();
+            assert!(pristine.is_still(), "{what}");
             change(&mount);
-            assert!(!pristine.is_still(mount.as_fd()), "{what}");
+            assert!(!pristine.is_still(), "{what}");
         }
     }
 }
