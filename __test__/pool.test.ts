@@ -60,6 +60,36 @@ test('nothing of a run is left for the next one', async (t) => {
   release()
 })
 
+test('a cell in which nothing was left is the next one’s at once; any trace of a run, and it is reset', async (t) => {
+  const pool = await createPool(t, { size: 1 })
+  // What nobody has touched is known of a container that was reset.
+  await pool.run('true')
+  await idle(pool, 1)
+  const turns: [name: string, isReset: boolean, turn: (master: Master) => Promise<unknown>][] = [
+    ['a run', false, (master) => master.run('true')],
+    ['several', false, (master) => Promise.all([master.run('true'), master.execve({ args: ['true'] })])],
+    ['a run that fails', false, (master) => master.run('false')],
+    ['a file', true, (master) => master.run('sh', ['-c', 'echo > /tmp/x'])],
+    ['a file that came and went', true, (master) => master.run('sh', ['-c', 'echo > /w/x; rm /w/x'])],
+    ['a mode', true, (master) => master.run('chmod', ['700', '/w'])],
+    ['a process', false, (master) => master.run('sh', ['-c', '(setsid sleep 1000 &)'])],
+    ['a file that is still open', true, (master) => master.open('x', 'w+')],
+    ['a file before a run', true, async (master) => (await master.symlink('x', 'y'), await master.run('true'))],
+    ['a file after a run', true, async (master) => (await master.run('true'), await master.symlink('x', 'y'))],
+    ['a file that nobody waits for', true, async (master) => (await master.run('true'), void master.symlink('x', 'y'))],
+    ['a run that nobody waits for', true, async (master) => void (await master.spawn('sleep', ['1000']).started)],
+    ['a run without a filter', true, (master) => master.run('true', [], { seccomp: 'off' })],
+    ['nothing but a look', true, (master) => master.ping()],
+  ]
+  for (const [name, isReset, turn] of turns) {
+    await pool.use(turn)
+    t.is(pool.stats.resetting, isReset ? 1 : 0, name)
+    const left = await pool.use((master) => master.run('sh', ['-c', 'ls -A /w /tmp /dev/shm; stat -c %a /w']))
+    t.is(left.stdout, '/dev/shm:\n\n/tmp:\n\n/w:\n755\n', name)
+    await idle(pool, 1)
+  }
+})
+
 test('64 runs at once on 2 cells, first come, first served', async (t) => {
   const pool = await createPool(t, { size: 2 })
   const order: number[] = []

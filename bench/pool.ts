@@ -40,11 +40,18 @@ async function throughput(rounds: number, progress: (done: number, of: number) =
     const { status } = await wide.use((master) => master.execve({ args: ['/bin/true'] }))
     if (status !== 'ok') throw new Error(`/bin/true: ${status}`)
   }
+  const leave = async (): Promise<void> => {
+    await wide.use(async (master) => {
+      await master.symlink('something', 'left')
+      await master.run('/bin/true')
+    })
+  }
   const cases: Case[] = [
     { name: `child_process.spawn, ${CONCURRENCY} at once`, sample: () => perCall(() => spawnOnHost('/bin/true')) },
     { name: `child_process.execFile, ${CONCURRENCY} at once`, sample: () => perCall(() => execFileAsync('/bin/true')) },
     { name: `pool.run, ${CONCURRENCY} at once, size ${CONCURRENCY}`, sample: () => perCall(() => run(wide)) },
     { name: `pool.run, ${CONCURRENCY} at once, default size`, sample: () => perCall(() => run(small)) },
+    { name: `pool.use with a file left, ${CONCURRENCY} at once, size ${CONCURRENCY}`, sample: () => perCall(leave) },
     { name: `execve in pool.use, ${CONCURRENCY} at once, size ${CONCURRENCY}`, sample: () => perCall(execve) },
     {
       name: `master.run in ${CONCURRENCY} containers, no reset`,
@@ -66,6 +73,8 @@ async function turnAround(runs: number, progress: (done: number, of: number) => 
   const between = async (pool: Pool): Promise<number> => {
     let ended = 0
     const first = pool.use(async (cell) => {
+      // Something for the reset to do.
+      await cell.symlink('something', 'left')
       await cell.execve({ args: ['/bin/true'] })
       ended = performance.now()
     })

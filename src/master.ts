@@ -71,6 +71,9 @@ class PingCancellation extends Cancellation {
  */
 export let faceOf: (master: Master, through: (container: Container) => Container, closed: Reply) => Master
 
+/** Whether a reset of this container would have nothing to do. @internal */
+export let isUntouched: (master: Master) => boolean
+
 /**
  * A container that is there already when a program comes: a process that waits as pid 1 of its own namespaces, and starts
  * programs on request.
@@ -99,6 +102,7 @@ export class Master implements AsyncDisposable {
 
   static {
     faceOf = (master, through, closed) => new Master(through(master.#container), master.pid, closed, master.#limits)
+    isUntouched = (master) => master.#container.isUntouched()
   }
 
   private constructor(container: Container, pid: number, closed: Reply, limits: EncodedLimits) {

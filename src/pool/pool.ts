@@ -15,7 +15,7 @@
  */
 import { AbortError, Cancellation, refuseAborted } from '../abort.js'
 import { HotcellError } from '../errors.js'
-import { Master } from '../master.js'
+import { isUntouched, Master } from '../master.js'
 import { abortSignal, cancellableSignal, type Cancellable } from '../options/cancellable.js'
 import { invalidType, outOfRange } from '../options/invalid.js'
 import type { ContainerPath } from '../options/primitives.js'
@@ -373,6 +373,7 @@ export class Pool implements AsyncDisposable {
       cell.state = 'resetting'
       this.#resetting++
       if (cell.turns >= this.#plan.maxRunsPerCell || this.#isOver) this.#retire(cell)
+      else if (this.#isLikeNew(cell)) this.#renewed(cell)
       else void this.#renew(cell)
     }
     this.#feed()
@@ -401,7 +402,15 @@ export class Pool implements AsyncDisposable {
         this.#grow()
       }
     }
-    if (!this.#isIn(cell, 'resetting')) return
+    if (this.#isIn(cell, 'resetting')) this.#renewed(cell)
+  }
+
+  /** Whether its user left nothing at all, as init tells with the end of a run: most of those that only compute. */
+  #isLikeNew(cell: Cell): boolean {
+    return this.#plan.prepare === undefined && isUntouched(cell.master)
+  }
+
+  #renewed(cell: Cell): void {
     this.#resetting--
     this.#offer(cell)
   }
@@ -498,9 +507,7 @@ export class Pool implements AsyncDisposable {
       if (this.#isIn(cell, 'resetting')) this.#retire(cell)
       throw error
     }
-    if (!this.#isIn(cell, 'resetting')) return
-    this.#resetting--
-    this.#offer(cell)
+    if (this.#isIn(cell, 'resetting')) this.#renewed(cell)
   }
 
   async #create(signal: AbortSignal | undefined): Promise<Cell> {

@@ -65,6 +65,8 @@ pub(crate) struct State {
     pid: Option<u32>,
     pub(crate) in_flight: HashMap<u32, Pending>,
     pub(crate) queue: VecDeque<Outgoing>,
+    /// Whether the container is like new: so said init with its last answer, and nothing was asked for since.
+    pub(crate) untouched: bool,
     /// In [`Phase::Ending`]: when to wait no longer.
     give_up: Option<Instant>,
 }
@@ -126,6 +128,7 @@ impl Connection {
                 pid: None,
                 in_flight: HashMap::from([(CREATE, create)]),
                 queue: VecDeque::new(),
+                untouched: false,
                 give_up: None,
             }),
         });
@@ -150,6 +153,11 @@ impl Connection {
 
     pub(crate) fn pid(&self) -> Option<u32> {
         lock(&self.state).pid
+    }
+
+    /// Whether a reset would have nothing to do.
+    pub(crate) fn is_untouched(&self) -> bool {
+        lock(&self.state).untouched
     }
 
     fn socket(&self) -> Option<Arc<OwnedFd>> {

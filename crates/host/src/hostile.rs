@@ -107,7 +107,13 @@ impl Fake {
 }
 
 fn outcome(verdict: Verdict) -> ReplyBody {
-    ReplyBody::Ended(Outcome { verdict, usage: Usage::default(), disallowed: None, group_killed: false })
+    ReplyBody::Ended(Outcome {
+        verdict,
+        usage: Usage::default(),
+        disallowed: None,
+        group_killed: false,
+        untouched: false,
+    })
 }
 
 fn files<const N: usize>() -> ReplyBody {

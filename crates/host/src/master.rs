@@ -360,6 +360,12 @@ impl Master {
         self.connection.cancel(run);
     }
 
+    /// Whether it is as a reset leaves it: the last request that could change anything was a run, and nothing is left of that or of any
+    /// before. `false` if that is not known; it is known of no container that was never reset.
+    pub fn is_untouched(&self) -> bool {
+        self.connection.is_untouched()
+    }
+
     /// Kills the container with everything in it. [`Event::Closed`] tells when that is done; doing it again does nothing.
     pub fn destroy(&self) {
         self.connection.destroy();

@@ -123,7 +123,7 @@ mod tests {
     fn reported(verdict: Verdict) -> hotcell_protocol::Outcome {
         let usage =
             hotcell_protocol::Usage { user_us: 10, system_us: 5, wall_us: 20, setup_us: 1, max_rss_bytes: 4096 };
-        hotcell_protocol::Outcome { verdict, usage, disallowed: None, group_killed: false }
+        hotcell_protocol::Outcome { verdict, usage, disallowed: None, group_killed: false, untouched: false }
     }
 
     #[test]

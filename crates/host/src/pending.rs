@@ -86,6 +86,11 @@ impl Kind {
         )
     }
 
+    /// Whether there may be something else in the container afterwards.
+    pub(crate) const fn may_change(&self) -> bool {
+        !matches!(self, Self::AddGroup { .. } | Self::AddFilter | Self::RemoveGroup { .. })
+    }
+
     /// Lets a `SyncPoint` or `Started` pass that was asked for and has not come yet.
     pub(crate) fn passes(&mut self, body: &ReplyBody) -> bool {
         match (self, body) {

@@ -160,7 +160,12 @@ fn end(
             }
             return Ok(());
         }
-        entry.remove()
+        let pending = entry.remove();
+        if let ReplyBody::Ended(outcome) = &body {
+            // What is in flight came after that, as init sees it.
+            state.untouched = outcome.untouched && !state.in_flight.values().any(|other| other.kind.may_change());
+        }
+        pending
     };
     let event = match (body, pending.kind) {
         (body, Kind::AddGroup { group }) => {

@@ -260,6 +260,7 @@ impl State {
             // Only under a run that has been going for four thousand million requests.
             Entry::Occupied(_) => Err(Box::new((pending, Error::SendRequest { errno: libc::EBUSY }))),
             Entry::Vacant(place) => {
+                self.untouched &= !pending.kind.may_change();
                 place.insert(pending);
                 Ok(sending)
             }

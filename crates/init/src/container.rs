@@ -889,7 +889,10 @@ impl Container {
             if let Some(slot) = &run.slot {
                 self.slots.release(slot);
             }
-            if let Some(end) = run.report() {
+            if let Some(mut end) = run.report() {
+                if let ReplyBody::Ended(outcome) = &mut end {
+                    outcome.untouched = !somebody_is_left && self.is_untouched();
+                }
                 self.reply(id, end, &[])?;
             }
         }
@@ -944,6 +947,16 @@ impl Container {
             }
         }
         self.is_reaping |= looks_again;
+    }
+
+    /// Whether [`Container::reset`] would find nothing to do, once everybody is gone.
+    fn is_untouched(&self) -> bool {
+        let Ids { init, program } = self.ids;
+        self.runs.is_empty()
+            && self.deletions.is_empty()
+            && self.reached == Reach::default()
+            && self.attached.is_pristine()
+            && (init != program || own_limits() == self.limits)
     }
 
     fn reset(&mut self, kernel: &Kernel) -> Result<(), End> {

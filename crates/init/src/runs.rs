@@ -97,6 +97,7 @@ impl Run {
                     max_rss_bytes: reaped.usage.max_rss_bytes,
                 },
                 group_killed: false,
+                untouched: false,
             }),
         });
     }
@@ -128,7 +129,7 @@ impl Run {
                     max_rss_bytes: usage.max_rss_bytes.max(orphans.max_rss_bytes),
                     ..usage
                 };
-                ReplyBody::Ended(Outcome { verdict, usage, disallowed, group_killed })
+                ReplyBody::Ended(Outcome { verdict, usage, disallowed, group_killed, untouched: false })
             }
             (other, _) => other,
         })
@@ -161,7 +162,7 @@ impl Run {
 pub fn unborn(verdict: Verdict, started_us: u64) -> ReplyBody {
     let wall_us = monotonic_us().saturating_sub(started_us);
     let usage = Usage { wall_us, setup_us: wall_us, ..Usage::default() };
-    ReplyBody::Ended(Outcome { verdict, usage, disallowed: None, group_killed: false })
+    ReplyBody::Ended(Outcome { verdict, usage, disallowed: None, group_killed: false, untouched: false })
 }
 
 /// What a breach is called, if it is the whole reason.

@@ -346,6 +346,12 @@ impl Container {
         }
     }
 
+    /// Whether a reset would have nothing to do.
+    #[napi(catch_unwind)]
+    pub fn is_untouched(&self) -> bool {
+        self.master.as_ref().is_some_and(|master| master.is_untouched())
+    }
+
     /// Kills the container. CLOSED tells when that is done.
     #[napi(catch_unwind)]
     pub fn destroy(&self) {

@@ -14,6 +14,8 @@ pub struct Outcome {
     pub disallowed: Option<Disallowed>,
     /// Whether its group was killed as a whole, by `cgroup.kill`: it cannot be used again.
     pub group_killed: bool,
+    /// Whether the container is like new: nothing goes on in it, and nothing is there for a reset to do. Not known before its first one.
+    pub untouched: bool,
 }
 
 /// Judged by init from evidence (wait status, rusage, the limits in force), never from a signal's number alone.

@@ -78,7 +78,7 @@ fn replies() -> Vec<ReplyBody> {
     let call = Disallowed { nr: 101, arch: 0xc000_003e, args: [0, u64::MAX, 2, 3, 4, 5] };
     let ends = verdicts.map(|verdict| {
         let disallowed = (verdict == Verdict::DisallowedSyscall).then_some(call);
-        ReplyBody::Ended(Outcome { verdict, usage, disallowed, group_killed: true })
+        ReplyBody::Ended(Outcome { verdict, usage, disallowed, group_killed: true, untouched: true })
     });
     let others = vec![
         ReplyBody::Hello { version: VERSION },

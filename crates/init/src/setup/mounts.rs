@@ -223,6 +223,11 @@ impl Attached {
         }
     }
 
+    /// Whether it is known that nobody has touched any tmpfs.
+    pub fn is_pristine(&self) -> bool {
+        self.inside.is_empty() && self.tmpfs.iter().all(TmpfsMount::is_pristine)
+    }
+
     /// Replaces every tmpfs by an empty one, and puts back what was mounted or linked inside of them. No program may run
     /// meanwhile. One that is known to be untouched stays, unless something belongs inside of one. Returns the roots of the old ones: closing
     /// them takes as long as there are files in them.
