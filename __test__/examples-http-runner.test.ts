@@ -98,7 +98,7 @@ python('hostile programs are answered with what stopped them, and the next one f
     sleeping: ['import time; time.sleep(1000)', /^time-limit$/],
     hungry: ['a = []\nwhile True: a.append(b"x" * 1_000_000)', /^memory-limit$/],
     loud: ['while True: print("x" * 1000)', /^output-limit$/],
-    bomb: ['import os\nwhile True:\n  try: os.fork()\n  except OSError: pass', /^time-limit$/],
+    bomb: ['import os\nwhile True:\n  try: os.fork()\n  except OSError: pass', /^(time|memory)-limit$/],
     litter: ['open("/tmp/left", "w"); open("/w/left", "w"); open("/dev/shm/left", "w")', /^ok$/],
     killer: ['import os; os.kill(-1, 9); os.kill(1, 9)', /^(ok|nonzero-exit|signaled)$/],
   }
