@@ -19,6 +19,7 @@ import { ensureBuilt, root, tsc } from './ensure-built.mjs'
 import { fail, green, red, say } from './steps.mjs'
 
 const TIMEOUT_MS = 60_000
+const FENCED = /^( *)```(\w*) ?([^\n]*)\n(.*?)^\1```$/gms
 
 function documents() {
   const below = (folder) =>
@@ -33,11 +34,12 @@ function documents() {
 /** The fenced blocks of a document: `{ where, language, attribute, code }`. */
 function blocks(path) {
   const text = readFileSync(path, 'utf8')
-  return [...text.matchAll(/^```(\w*) ?([^\n]*)\n(.*?)^```$/gms)].map((match) => ({
+  return [...text.matchAll(FENCED)].map((match) => ({
     where: `${relative(root, path)}:${text.slice(0, match.index).split('\n').length}`,
-    language: match[1],
-    attribute: match[2],
-    code: match[3],
+    language: match[2],
+    attribute: match[3],
+    // That of a list is indented.
+    code: match[4].replaceAll(new RegExp(`^${match[1]}`, 'gm'), ''),
   }))
 }
 
@@ -70,7 +72,7 @@ function mistakes(path, codes) {
   for (const [code] of text.matchAll(/ERR_HOTCELL_[A-Z_]*[A-Z]/g)) {
     if (!codes.has(code)) found.push(`${here}: there is no ${code} in src/errors.ts`)
   }
-  const prose = text.replaceAll(/^```.*?^```$/gms, '').replaceAll(/`[^`\n]*`/g, '')
+  const prose = text.replaceAll(FENCED, '').replaceAll(/`[^`\n]*`/g, '')
   for (const [, target] of prose.matchAll(/\]\(([^)\s]+)\)/g)) {
     if (/^(https?|mailto):/.test(target)) continue
     const [file, heading] = target.split('#')
@@ -85,7 +87,7 @@ function mistakes(path, codes) {
 
 /** The headings of a document as GitHub makes anchors of them. */
 function anchors(path) {
-  const text = readFileSync(path, 'utf8').replaceAll(/^```.*?^```$/gms, '')
+  const text = readFileSync(path, 'utf8').replaceAll(FENCED, '')
   const found = new Set()
   for (const [, heading] of text.matchAll(/^#+ (.*)$/gm)) {
     const anchor = heading
@@ -114,7 +116,9 @@ function unlisted() {
 function prints(expected, printed) {
   const line = (text) => text.split('…').map(escape).join('[^\\n]*')
   const lines = expected.trimEnd().split('\n')
-  const pattern = lines.map((text) => (text === '…' ? '(?:[^\\n]*\\n)*?' : `${line(text.trimEnd())}[ \\t]*\\n`)).join('')
+  const pattern = lines
+    .map((text) => (text === '…' ? '(?:[^\\n]*\\n)*?' : `${line(text.trimEnd())}[ \\t]*\\n`))
+    .join('')
   return new RegExp(`^${pattern}$`).test(`${printed.trimEnd()}\n`)
 }
 
