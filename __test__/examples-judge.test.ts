@@ -17,6 +17,8 @@ import { until, within } from './support/waiting.js'
 
 const folder = new URL('../examples/judge/problems/inversions/', import.meta.url)
 const program = fileURLToPath(new URL('../examples/judge/main.ts', import.meta.url))
+/** A loaded machine takes its time to start Node. */
+const START_MS = 100_000
 const cpp = requires('g++', inContainer('g++'))
 const python = requires('python3', inContainer('python3'))
 
@@ -96,7 +98,7 @@ python('the command prints a table, or JSON', async (t) => {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     const exited = once(child, 'exit')
-    const said = await within(text(child.stdout), 'its output', 90_000)
+    const said = await within(text(child.stdout), 'its output', START_MS)
     t.deepEqual(await exited, [0, null])
     return said
   }
@@ -121,7 +123,7 @@ python('interrupted, it ends with all that it started', async (t) => {
   const exited = once(child, 'exit')
   const processes = (): number[] => livingDescendantsOf(child.pid as number)
   // The launcher, the inits of a pool, and a program.
-  await until(() => processes().length > 2, 'containers')
+  await until(() => processes().length > 2, 'containers', START_MS)
   const all = processes()
   child.kill('SIGINT')
   t.deepEqual(await within(exited, 'its end'), [130, null])

@@ -16,6 +16,8 @@ const timeout = z
   .max(LONGEST_S)
   .default(DEFAULT_S)
   .describe(`When to stop it, in seconds; at most ${LONGEST_S}`)
+/** Limits are whole milliseconds. */
+const milliseconds = (seconds: number): number => Math.ceil(seconds * 1_000)
 const path = z.string().min(1).max(4_095).describe('Relative to the working directory /w')
 const outcome = {
   status: z.string().describe("'ok', or why it was not"),
@@ -45,7 +47,9 @@ export function createServer(workspace: Workspace): McpServer {
       // A file, so that tracebacks can quote it; one for each call, for there may be several at once.
       const file = `/tmp/call-${++calls}.py`
       const files = { [file]: Buffer.from(code) }
-      return report(await workspace.run({ args: ['python3', file], files, timeoutMs: timeout_seconds * 1_000, signal }))
+      return report(
+        await workspace.run({ args: ['python3', file], files, timeoutMs: milliseconds(timeout_seconds), signal }),
+      )
     },
   )
 
@@ -57,7 +61,7 @@ export function createServer(workspace: Workspace): McpServer {
       outputSchema: outcome,
     },
     async ({ command, timeout_seconds }, { signal }) =>
-      report(await workspace.run({ args: ['sh', '-c', command], timeoutMs: timeout_seconds * 1_000, signal })),
+      report(await workspace.run({ args: ['sh', '-c', command], timeoutMs: milliseconds(timeout_seconds), signal })),
   )
 
   server.registerTool(

@@ -15,6 +15,7 @@ const limits: Limits = {
 
 export interface Command {
   readonly args: readonly [string, ...string[]]
+  /** For this call alone: container path to content. */
   readonly files?: Readonly<Record<string, Uint8Array>>
   readonly timeoutMs: number
   readonly signal: AbortSignal
@@ -43,9 +44,16 @@ export class Workspace implements AsyncDisposable {
 
   /** Runs a program in /w to its end, and what it started too. */
   async run({ args: [file, ...args], files = {}, timeoutMs, signal }: Command): Promise<RunResult<string>> {
-    return await this.#withContainer((master) =>
-      master.run(file, args, { files, limits: { cpuTimeMs: timeoutMs, wallTimeMs: timeoutMs }, signal }),
-    )
+    const time = { cpuTimeMs: timeoutMs, wallTimeMs: timeoutMs }
+    return await this.#withContainer(async (master) => {
+      try {
+        return await master.run(file, args, { files, limits: time, signal })
+      } finally {
+        // They were for this call alone. With the container they are gone anyway.
+        const deleted = Object.keys(files).map((path) => master.delete(path, { recursive: true }))
+        await Promise.allSettled(deleted)
+      }
+    })
   }
 
   /** @param path relative to /w */

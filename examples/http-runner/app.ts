@@ -25,7 +25,7 @@ export const limits: Limits = {
   outputBytes: 64 * 1024,
   fileSizeBytes: 16 * 1024 * 1024,
 }
-const BUILD: Limits = { cpuTimeMs: 5_000, wallTimeMs: 10_000, memoryBytes: 512 * 1024 * 1024 }
+const BUILD: Limits = { cpuTimeMs: 5_000, wallTimeMs: 20_000, memoryBytes: 512 * 1024 * 1024 }
 const BODY_BYTES = 128 * 1024
 const RETRY_AFTER_S = 2
 
