@@ -16,8 +16,8 @@ import { inContainer, requires } from './support/requires.js'
 import { until, within } from './support/waiting.js'
 
 const program = fileURLToPath(new URL('../examples/http-runner/main.ts', import.meta.url))
-/** A loaded machine takes its time to start Node and to load Express. */
-const START_MS = 100_000
+/** Loaded machines take their time: to start Node and to load Express, or to give everybody their turn. */
+const PATIENCE_MS = 100_000
 const gcc = requires('gcc', inContainer('gcc'))
 const python = requires('python3', inContainer('python3'))
 
@@ -74,7 +74,7 @@ function post(port: number, body: unknown, path = '/run'): { answer: Promise<Ans
 }
 
 const run = (port: number, language: string, code: string, stdin?: string): Promise<Answer> =>
-  within(post(port, { language, code, stdin }).answer, `an answer to ${code}`)
+  within(post(port, { language, code, stdin }).answer, `an answer to ${code}`, PATIENCE_MS)
 
 test('a program is run, and its result sent', async (t) => {
   const { port } = await serve(t)
@@ -176,7 +176,7 @@ test('told to end, it answers what it has taken', async (t) => {
   })
   t.teardown(() => child.kill('SIGKILL'))
   const exited = once(child, 'exit')
-  const [line] = (await within(once(createInterface({ input: child.stdout }), 'line'), 'its address', START_MS)) as [
+  const [line] = (await within(once(createInterface({ input: child.stdout }), 'line'), 'its address', PATIENCE_MS)) as [
     string,
   ]
   const port = Number(new URL(line).port)

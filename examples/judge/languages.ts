@@ -33,7 +33,7 @@ const languages: Readonly<Record<string, Language>> = {
 /** A compiler is a program that reads what a stranger wrote: `#include "/dev/zero"` is an attack as good as any. */
 export const buildLimits: Limits = {
   cpuTimeMs: 10_000,
-  wallTimeMs: 20_000,
+  wallTimeMs: 40_000,
   memoryBytes: 1024 * 1024 * 1024,
   fileSizeBytes: 64 * 1024 * 1024,
   outputBytes: 64 * 1024,
