@@ -72,10 +72,12 @@ export class Workspace implements AsyncDisposable {
   }
 
   async #withContainer<T>(work: (master: Master) => Promise<T>): Promise<T> {
+    const container = this.#container()
     try {
-      return await work(await this.#container())
+      return await work(await container)
     } catch (error) {
       if (error instanceof HotcellError && error.code === 'ERR_HOTCELL_CONTAINER_LOST') {
+        this.#forget(container)
         throw new Error('The workspace was lost with all its files. There is a new, empty one', { cause: error })
       }
       throw error
@@ -87,11 +89,14 @@ export class Workspace implements AsyncDisposable {
     if (this.#master !== undefined) return this.#master
     const made = Master.create(this.#options)
     this.#master = made
-    const forget = (): void => {
-      if (this.#master === made) this.#master = undefined
-    }
+    const forget = (): void => this.#forget(made)
     made.then((master) => master.closed).then(forget, forget)
     return made
+  }
+
+  /** The next call makes another one. */
+  #forget(container: Promise<Master>): void {
+    if (this.#master === container) this.#master = undefined
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
