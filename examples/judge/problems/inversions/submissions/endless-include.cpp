@@ -1,0 +1,3 @@
+// An attack on the compiler.
+#include "/dev/urandom"
+int main() {}
