@@ -487,6 +487,28 @@ test('a pool that is closed ends the batch, and one that is full only if nothing
   await within(rejected, 'the end')
 })
 
+test('several inputs that find the pool full', async (t) => {
+  const pool = await createPool(t, { size: 4, maxQueue: 0 })
+  const release = Array.from({ length: 4 }, () => deferred())
+  const others = release.map(({ promise }) => pool.use(() => promise))
+  const full = rejects(t, pool.runMany('cat', [], Array(20).fill('x')), 'ERR_HOTCELL_POOL_FULL')
+  await within(full, 'the refusal')
+
+  release[0]?.resolve()
+  await others[0]
+  await until(() => pool.stats.resetting === 0, 'a reset')
+  t.deepEqual(statuses(await within(pool.runMany('cat', [], Array(9).fill('x')), 'the batch')), Array(9).fill('ok'))
+  await until(() => pool.stats.resetting === 0, 'a reset')
+  const { inputs, end } = held(9)
+  const stopped = pool.runMany('cat', [], inputs, { stopWhen: ({ index }) => index === 0 }).results
+  await until(() => pool.stats.busy === 4, 'a run')
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate)
+  end(0)
+  t.deepEqual(statuses(await within(stopped, 'the batch')), ['ok', ...Array(8).fill('skipped')])
+  for (const { resolve } of release) resolve()
+  await Promise.all(others)
+})
+
 test.serial('an executable is sealed before anybody executes it', async (t) => {
   const pool = await createPool(t)
   const maker = await createMaster(t)

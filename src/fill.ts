@@ -53,13 +53,14 @@ export async function fill(target: Target, content: Content, check: () => void):
 }
 
 async function copyFile(target: Target, source: FileContent, check: () => void): Promise<void> {
+  checkStopped(source)
   const copy = new (binding().FileCopy)(source.fd, target.fd, source.whole)
   try {
     if (copy.length > target.maxBytes) throw tooLarge(target.maxBytes)
     for (;;) {
       const { over, errno, syscall } = await copy.advance(PART_BYTES)
       check()
-      if (source.stopped) throw new Error('the copy was stopped')
+      checkStopped(source)
       if (errno !== 0) throw copyFailure(target, source, errno, syscall)
       if (over) return
     }
@@ -67,6 +68,11 @@ async function copyFile(target: Target, source: FileContent, check: () => void):
     // With its own descriptor of the target, which cannot be executed while that is open.
     copy.close()
   }
+}
+
+/** One that was stopped may be closed, and its number another file's. Why it was, whoever did it tells. */
+function checkStopped(source: FileContent): void {
+  if (source.stopped) throw new Error('the copy was stopped')
 }
 
 /** What native's calls are about, where it is not the target. */

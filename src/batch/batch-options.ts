@@ -37,7 +37,8 @@ export interface BatchOptions<E extends Encoding = Encoding> extends Omit<RunOpt
    */
   concurrency?: number | undefined
   /**
-   * In which order results are given to who iterates: that of the inputs, or as they come.
+   * In which order results are given to who iterates: that of the inputs, or as they come. (As they come, those behind a
+   * stop that were over before it have been given.)
    *
    * @default 'input'
    */
@@ -45,7 +46,7 @@ export interface BatchOptions<E extends Encoding = Encoding> extends Omit<RunOpt
   /**
    * Ends the batch at the first result for which it returns true; `'first-failure'` is every status but `ok`. "First" means in
    * the order of the inputs, whichever was over first: what stands before it still runs to its end, what stands behind it
-   * is killed or not begun with, and is `skipped`. So the outcome does not depend on timing. @default never
+   * is killed or not begun with, and is `skipped`. So the outcome does not depend on timing. A function is asked about each result as it comes. @default never
    */
   stopWhen?: 'first-failure' | ((result: BatchResult) => boolean) | undefined
   /**

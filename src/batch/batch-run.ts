@@ -184,7 +184,7 @@ export class BatchRun {
     if (!(asked instanceof Promise) && !isThenable(asked)) return asked
     let step: IteratorResult<unknown> | undefined
     let failure: { cause: unknown } | undefined
-    const answered = Promise.resolve(asked).then(
+    void Promise.resolve(asked).then(
       (given) => {
         step = given
         this.goOn()
@@ -194,7 +194,6 @@ export class BatchRun {
         this.goOn()
       },
     )
-    void answered
     const isOpen = (): boolean => step === undefined && failure === undefined
     while (isOpen() && !this.#isEnding()) await this.#change()
     if (failure !== undefined) throw (failure as { cause: unknown }).cause
@@ -214,10 +213,12 @@ export class BatchRun {
       parked(input)
       return
     }
-    const turn = this.#turn(input).then((wasGiven) => {
+    const turn = this.#turn(input).then((refusal) => {
       this.#turns.delete(turn)
-      const refused = wasGiven && !this.#isOver ? this.#refused.shift() : undefined
+      const refused = refusal === undefined && !this.#isOver ? this.#refused.shift() : undefined
       if (refused !== undefined) this.#serve(refused)
+      // Nothing of ours is in the pool that could make room: it is full of others.
+      else if (refusal !== undefined && this.#turns.size === 0) this.#fail(refusal)
       this.goOn()
     })
     this.#turns.add(turn)
@@ -225,8 +226,8 @@ export class BatchRun {
 
   // ── containers ───────────────────────────────────────────────────────────
 
-  /** One turn with a container; whether there was one to be had. Never rejects. */
-  async #turn(first: Input): Promise<boolean> {
+  /** One turn with a container. Never rejects; resolves with the error if the pool was full. */
+  async #turn(first: Input): Promise<unknown> {
     let isGiven = false
     try {
       await this.#cells.use(async (master) => {
@@ -234,10 +235,10 @@ export class BatchRun {
         await this.#runIn(master, first)
       }, first.ending.signal)
     } catch (error) {
-      if (isGiven) this.#fail(error)
-      else this.#notGiven(first, error)
+      if (!isGiven) return this.#notGiven(first, error)
+      this.#fail(error)
     }
-    return isGiven
+    return undefined
   }
 
   async #runIn(master: Master, first: Input): Promise<void> {
@@ -308,21 +309,20 @@ export class BatchRun {
     refuseAborted(signal)
   }
 
-  /** No container was to be had. */
-  #notGiven(input: Input, error: unknown): void {
+  /** No container was to be had. Returns the error if that was for lack of room, and the input is to try again. */
+  #notGiven(input: Input, error: unknown): unknown {
     const code = error instanceof HotcellError ? error.code : undefined
     if (code === 'ERR_HOTCELL_CLOSED') this.#fail(error)
     if (code !== 'ERR_HOTCELL_POOL_FULL' || input.index > this.#stopAt || this.#isOver) {
       this.#settleError(input, error)
-      return
+      return undefined
     }
     if (this.#parked.length > 0) {
       this.#serve(input)
-      return
+      return undefined
     }
-    // Some of ours are in it: when one of them is over there is room. (The turn that was not given is one of them yet.)
     this.#refused.push(input)
-    if (this.#turns.size === 1) this.#fail(error)
+    return error
   }
 
   // ── results ──────────────────────────────────────────────────────────────
