@@ -98,6 +98,19 @@ export async function batches(): Promise<void> {
     if (outcome.status === 'skipped') expectTypeOf(outcome).toEqualTypeOf<{ index: number; status: 'skipped' }>()
     else if (outcome.status !== 'failed') expectTypeOf(outcome).toExtend<RunResult<Buffer>>()
   }
+  pool.runMany('x', [], ['a'], {
+    stopWhen: (result) => {
+      expectTypeOf(result).toEqualTypeOf<BatchResult<string>>()
+      return result.status === 'ok' && result.stdout.trim() !== 'expected'
+    },
+  })
+  pool.runMany('x', [], ['a'], {
+    encoding: 'buffer',
+    stopWhen: (result) => {
+      expectTypeOf(result).toEqualTypeOf<BatchResult<Buffer>>()
+      return result.status === 'ok' && result.stdout.length > 3
+    },
+  })
   async function* generated(): AsyncGenerator<BatchInput> {
     yield 'x'
   }

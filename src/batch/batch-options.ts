@@ -6,7 +6,7 @@ import { invalidType, invalidValue } from '../options/invalid.js'
 import type { Limits } from '../options/limits.js'
 import { checkNames, names } from '../options/names.js'
 import { containerPath, flag, integer, list, oneOf, type ContainerPath } from '../options/primitives.js'
-import { execFileOf, type Encoding, type RunOptions } from '../options/run-options.js'
+import { execFileOf, type Encoding, type OutputOf, type RunOptions } from '../options/run-options.js'
 import { SealedFile } from '../sealed-file.js'
 import type { BatchResult } from './batch-result.js'
 
@@ -48,7 +48,7 @@ export interface BatchOptions<E extends Encoding = Encoding> extends Omit<RunOpt
    * the order of the inputs, whichever was over first: what stands before it still runs to its end, what stands behind it
    * is killed or not begun with, and is `skipped`. So the outcome does not depend on timing. A function is asked about each result as it comes. @default never
    */
-  stopWhen?: 'first-failure' | ((result: BatchResult) => boolean) | undefined
+  stopWhen?: 'first-failure' | ((result: BatchResult<OutputOf<E>>) => boolean) | undefined
   /**
    * Whether each input finds a container in which nothing is left of others. With `false` a container is reset before its
    * first input and after its last one, and runs one input after the other in between, kept also while inputs are awaited: for

@@ -47,7 +47,8 @@ export class Batch<E extends Encoding = Encoding>
     options: BatchOptions<E>,
   ) {
     this.#inputs = checkInputs(inputs)
-    this.#plan = planBatch(cells, file, args, options)
+    // What `stopWhen` is asked about has the encoding that the runs are told.
+    this.#plan = planBatch(cells, file, args, options as BatchOptions)
     this.#cells = cells
   }
 
