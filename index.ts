@@ -4,6 +4,10 @@
  * @packageDocumentation
  */
 export { AbortError } from './src/abort.js'
+export type { Batch } from './src/batch/batch.js'
+export type { BatchInput, BatchInputOptions, BatchInputs, BatchOptions } from './src/batch/batch-options.js'
+export type { BatchOutcome, BatchResult } from './src/batch/batch-result.js'
+export type { BuildOptions, BuildResult } from './src/build.js'
 export type { CopyInOptions } from './src/copy-in.js'
 export type { CopyOutOptions } from './src/copy-out.js'
 export type { CopySource } from './src/copy-source.js'
@@ -40,6 +44,8 @@ export { DurationHistogram } from './src/pool/duration-histogram.js'
 export { Pool, type PoolStats } from './src/pool/pool.js'
 export type { PoolOptions } from './src/pool/pool-options.js'
 export type { TraceOptions } from './src/options/trace.js'
+export { seal, type SealOptions } from './src/seal.js'
+export type { SealedFile } from './src/sealed-file.js'
 export {
   SeccompPolicy,
   type OciSeccomp,

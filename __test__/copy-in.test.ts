@@ -1,4 +1,5 @@
 // copyIn: every kind of source, what stands at the path before and after, and what a failed or cancelled copy leaves.
+import { spawn as spawnProcess, spawnSync } from 'node:child_process'
 import { EventEmitter, getEventListeners } from 'node:events'
 import {
   closeSync,
@@ -10,7 +11,9 @@ import {
   readSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -403,4 +406,111 @@ test('the host’s file is not touched', async (t) => {
   await master.copyIn(path, 'x', { mode: 0o777 })
   t.is((await master.run('/bin/sh', ['-c', 'echo changed > x'])).status, 'ok')
   t.is(readFileSync(path, 'utf8'), 'host')
+})
+
+/** A file of many pieces between holes, which takes the kernel several parts to copy; its descriptor, and where it stands. */
+function pieces(t: ExecutionContext): { fd: number; position: () => number; content: Buffer } {
+  const [count, piece] = [3_000, 4_096]
+  const path = hostFile(t, '')
+  const fd = openSync(path, 'r+')
+  t.teardown(() => closeSync(fd))
+  const all = Buffer.alloc(count * 2 * piece)
+  for (let at = piece; at < all.length; at += 2 * piece) {
+    all.fill('x', at, at + piece)
+    writeSync(fd, all, at, piece, at)
+  }
+  const position = (): number => Number(/^pos:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1])
+  return { fd, position, content: all }
+}
+
+test('holes stay holes, from a path and from container to container', async (t) => {
+  const [master, other] = await Promise.all([createMaster(t), createMaster(t)])
+  const path = hostFile(t, 'begin')
+  truncateSync(path, 40_000_000)
+  const fd = openSync(path, 'r+')
+  writeSync(fd, 'middle', 20_000_000)
+  closeSync(fd)
+  await master.copyIn(path, 'sparse')
+  await using file = await master.open('sparse')
+  await other.copyIn(file, 'sparse')
+  for (const each of [master, other]) {
+    const [size, blocks] = (await stat(each, 'sparse', '%s %b')).split(' ').map(Number) as [number, number]
+    t.is(size, 40_000_000)
+    t.true(blocks * 512 < 4_000_000, `${blocks} blocks`)
+    const { stdout } = await each.run('sh', ['-c', 'tr -d "\\0" < sparse'])
+    t.is(stdout, 'beginmiddle')
+  }
+  const pieced = pieces(t)
+  await master.copyIn({ fd: pieced.fd }, 'pieces')
+  t.true(pieced.content.equals(await master.copyOut('pieces')))
+  t.is(pieced.position(), pieced.content.length)
+})
+
+test('a file of one container is copied into another one, from where it stands', async (t) => {
+  const [from, to] = await Promise.all([createMaster(t), createMaster(t)])
+  await from.copyIn(Buffer.from('0123456789'), 'x')
+  await using file = await from.open('x')
+  await file.read(Buffer.alloc(3))
+  await to.copyIn(file, 'x')
+  t.is(String(await to.copyOut('x')), '3456789')
+  t.is((await file.read(Buffer.alloc(1))).bytesRead, 0)
+  await to.copyIn(file, 'x')
+  t.is(String(await to.copyOut('x')), '')
+})
+
+test('files that do not say how long they are, and pipes, are read to their end', async (t) => {
+  const master = await createMaster(t)
+  await master.copyIn('/proc/self/limits', 'limits')
+  t.regex(String(await master.copyOut('limits')), /^Limit/)
+  const path = hostFile(t)
+  rmSync(path)
+  t.is(spawnSync('mkfifo', [path]).status, 0)
+  const writer = spawnProcess('sh', ['-c', 'echo through a pipe > "$0"', path])
+  t.teardown(() => writer.kill())
+  await within(master.copyIn(path, 'piped'), 'the copy')
+  t.is(String(await master.copyOut('piped')), 'through a pipe\n')
+})
+
+test('more than maxBytes is refused, whatever it comes from, and leaves what was there', async (t) => {
+  const master = await createMaster(t)
+  await master.copyIn(Buffer.from('old'), 'x')
+  const path = hostFile(t)
+  for (const make of [() => content, () => path, () => createReadStream(path), () => '/proc/self/limits']) {
+    await rejects(t, master.copyIn(make(), 'x', { maxBytes: 255 }), 'ERR_HOTCELL_TOO_LARGE')
+  }
+  t.is(String(await master.copyOut('x')), 'old')
+  t.is((await master.run('ls', ['-A'])).stdout, 'x\n')
+  for (const make of [() => content, () => path, () => createReadStream(path)]) {
+    await master.copyIn(make(), 'x', { maxBytes: 256 })
+    t.deepEqual(await master.copyOut('x'), content)
+  }
+  await t.throwsAsync(master.copyIn(content, 'x', { maxBytes: -1 }), { instanceOf: RangeError, message: /"maxBytes"/ })
+})
+
+test.serial('an abort ends a copy by the kernel half way, and leaves what was there', async (t) => {
+  const master = await createMaster(t)
+  await master.copyIn(Buffer.from('old'), 'x')
+  const before = openFds().size
+  const controller = new AbortController()
+  const { fd, position, content: all } = pieces(t)
+  const copying = aborts(t, master.copyIn({ fd }, 'x', { signal: controller.signal }), 'enough')
+  while (position() === 0) await new Promise(setImmediate)
+  t.true(position() < all.length)
+  controller.abort('enough')
+  await within(copying, 'copyIn')
+  t.deepEqual(getEventListeners(controller.signal, 'abort'), [])
+  t.is(String(await master.copyOut('x')), 'old')
+  t.is((await master.run('ls', ['-A'])).stdout, 'x\n')
+  t.is(openFds().size, before + 1)
+})
+
+test.serial('a container that goes away ends a copy by the kernel', async (t) => {
+  const before = openFds().size
+  const { fd, position } = pieces(t)
+  const master = await createMaster(t)
+  const copying = rejects(t, master.copyIn({ fd }, 'x'), 'ERR_HOTCELL_CLOSED')
+  while (position() === 0) await new Promise(setImmediate)
+  await master.destroy()
+  await within(copying, 'copyIn')
+  await until(() => openFds().size <= before + 1, 'closed descriptors')
 })

@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util'
 import { bold, dim, green, milliseconds, red, status, table } from '../examples/terminal.js'
 import { accuracy } from './accuracy.js'
 import { hold } from './bars.js'
+import { batch } from './batch.js'
 import type { Group } from './context.js'
 import { create, ping } from './create.js'
 import { exec } from './exec.js'
@@ -37,6 +38,7 @@ const groups: Record<string, Group> = {
   trace,
   accuracy,
   pool: pools,
+  batch,
 }
 
 const { values, positionals } = parseArgs({

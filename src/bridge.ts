@@ -179,6 +179,11 @@ class Bridge {
 
 let current: Bridge | undefined
 
+/** Makes this thread's bridge, for those who need what comes with it: somebody who closes descriptors at the end of a worker. */
+export function ensureBridge(): void {
+  current ??= new Bridge()
+}
+
 /** Starts to make a container, on this thread's bridge, which is made with the first one. */
 export function launch(setup: SetupInput, seccomp: NativeSeccomp): Container {
   current ??= new Bridge()

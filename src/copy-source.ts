@@ -5,7 +5,7 @@
  * when the copy fails or is cancelled, files opened here are closed. What the caller opened (a descriptor, a FileHandle)
  * stays open.
  */
-import { closeSync, fstatSync, open as openFile } from 'node:fs'
+import { closeSync, fstatSync, open as openFile, type Stats } from 'node:fs'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -13,14 +13,20 @@ import { CHUNK_BYTES, readSome } from './descriptor.js'
 import { hostFailure } from './errors.js'
 import { invalidType, invalidValue } from './options/invalid.js'
 import { descriptor, text } from './options/primitives.js'
+import { SealedFile } from './sealed-file.js'
 
 /**
  * What can be copied into a container:
  *
  * - a string or a `file:` URL: a file of the host;
  * - bytes;
- * - an open file, as `{ fd }` or a FileHandle: read from its current position to its end, and left open there;
+ * - an open file, as `{ fd }`, a FileHandle or a {@link SandboxFile} of any container: read from its current position to the end
+ *   that it has when the copy begins, and left open there;
+ * - a {@link SealedFile}: all of it, any number of times at once;
  * - a Node stream, a web stream, or any async iterable of bytes or strings: read to its end, and destroyed if the copy fails.
+ *
+ * Regular files are copied by the kernel, without passing through this process: their blocks are shared where the file system
+ * can (copy_file_range(2)), and holes stay holes.
  */
 export type CopySource =
   | string
@@ -28,6 +34,7 @@ export type CopySource =
   | Uint8Array
   | NodeJS.ArrayBufferView
   | { fd: number }
+  | SealedFile
   | Readable
   | ReadableStream<Uint8Array>
   | AsyncIterable<string | Uint8Array>
@@ -35,6 +42,7 @@ export type CopySource =
 /** A source that is ready to be read. */
 export type Content =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  | FileContent
   | { readonly kind: 'chunks'; readonly mode: number | undefined; readonly chunks: Chunks }
 
 /** Chunks that can be given up at any moment, also while one is awaited. */
@@ -45,7 +53,33 @@ export interface Chunks {
   stop(): void
 }
 
-const PERMISSIONS = 0o777
+/** A regular file of this side, which the kernel can copy. */
+export class FileContent {
+  readonly kind = 'file'
+  readonly fd: number
+  readonly mode: number | undefined
+  /** All of it, whatever its position is. */
+  readonly whole: boolean
+  /** The path of a file that was opened here. */
+  readonly path: string | undefined
+  stopped = false
+
+  constructor(fd: number, mode: number | undefined, whole: boolean, path?: string) {
+    this.fd = fd
+    this.mode = mode
+    this.whole = whole
+    this.path = path
+  }
+
+  /** Gives up, or is done with it. Idempotent. A copy that goes on has a descriptor of its own. */
+  stop(): void {
+    if (this.stopped) return
+    this.stopped = true
+    if (this.path !== undefined) closeSync(this.fd)
+  }
+}
+
+export const PERMISSIONS = 0o777
 const openAsync = promisify(openFile)
 
 /** Checks that `source` is one, without touching it. */
@@ -77,14 +111,29 @@ export async function openSource(source: CopySource): Promise<Content> {
   if (ArrayBuffer.isView(source)) {
     return { kind: 'bytes', bytes: new Uint8Array(source.buffer, source.byteOffset, source.byteLength) }
   }
+  if (source instanceof SealedFile) return new FileContent(source.fd, source.mode, true)
   // A stream of node:fs has an fd as well, which is not the stream's content.
   if (isIterable(source)) return { kind: 'chunks', mode: undefined, chunks: new IteratedChunks(source) }
   if (isWebStream(source)) return { kind: 'chunks', mode: undefined, chunks: new WebChunks(source) }
-  return {
-    kind: 'chunks',
-    mode: undefined,
-    chunks: new FileChunks((source as { fd: number }).fd, undefined, CHUNK_BYTES),
+  return descriptorContent((source as { fd: number }).fd, undefined)
+}
+
+/** Of a descriptor that stays open: from its current position on. */
+export function descriptorContent(fd: number, mode: number | undefined): Content {
+  let stats: Stats
+  try {
+    stats = fstatSync(fd)
+  } catch (error) {
+    throw hostFailure("read the host's file", undefined, error)
   }
+  if (hasSize(stats)) return new FileContent(fd, mode, false)
+  return { kind: 'chunks', mode, chunks: new FileChunks(fd, undefined) }
+}
+
+/** Gives up whatever is read. Idempotent. */
+export function stopContent(content: Content): void {
+  if (content.kind === 'file') content.stop()
+  else if (content.kind === 'chunks') content.chunks.stop()
 }
 
 async function openPath(path: string): Promise<Content> {
@@ -94,8 +143,15 @@ async function openPath(path: string): Promise<Content> {
   } catch (error) {
     throw hostFailure("open the host's file", path, error)
   }
-  const { mode, size } = fstatSync(fd)
-  return { kind: 'chunks', mode: mode & PERMISSIONS, chunks: new FileChunks(fd, path, size) }
+  const stats = fstatSync(fd)
+  const mode = stats.mode & PERMISSIONS
+  if (hasSize(stats)) return new FileContent(fd, mode, false, path)
+  return { kind: 'chunks', mode, chunks: new FileChunks(fd, path) }
+}
+
+/** Whether it is a regular file that says how long it is. Those of /proc do not: they are read until they end. */
+function hasSize(stats: Stats): boolean {
+  return stats.isFile() && stats.size > 0
 }
 
 function isIterable(source: object): source is AsyncIterable<string | Uint8Array> {
@@ -107,20 +163,18 @@ function isWebStream(source: object): source is ReadableStream<Uint8Array> {
   return 'getReader' in source && typeof source.getReader === 'function'
 }
 
-/** A file of the host's. */
+/** A file of the host's that is no regular one, or does not say how long it is: a pipe, a device, something of /proc. */
 class FileChunks implements Chunks {
   readonly #fd: number
   /** The path of a file that was opened here. */
   readonly #path: string | undefined
-  readonly #buffer: Buffer
+  readonly #buffer = Buffer.allocUnsafe(CHUNK_BYTES)
   #reading = false
   #stopped = false
 
-  constructor(fd: number, path: string | undefined, sizeHint: number) {
+  constructor(fd: number, path: string | undefined) {
     this.#fd = fd
     this.#path = path
-    // One byte more than there should be, so that a second read finds the end of a small file.
-    this.#buffer = Buffer.allocUnsafe(Math.min(sizeHint + 1, CHUNK_BYTES))
   }
 
   /** The chunk is overwritten by the next one. */

@@ -130,6 +130,9 @@ const cures: Record<string, string> = {
   'open:ENOENT': 'Check the path: a string or a URL given to copyIn is a path of the host',
   'read:EISDIR': 'Copy the files of a directory one by one, or mount it',
   'read:EAGAIN': 'The descriptor is non-blocking and has nothing to read yet: give a stream of it',
+  // Native's own copies, and sealed files.
+  'fstat:EINVAL': 'Give a stream of it, or have seal() read it to its end',
+  'memfd_create:EACCES': 'Executing from memory must be allowed: sysctl vm.memfd_noexec=0 or 1',
   // Whatever was done.
   '*:ENOSPC': NO_SPACE,
   '*:EDQUOT': NO_SPACE,

@@ -14,7 +14,7 @@ import { expect, FLAG_STARTED, type Reply } from './bridge.js'
 import { failure } from './errors.js'
 import { RunCancellation } from './execve.js'
 import { Input } from './input.js'
-import type { Command, Encoding, OutputOf } from './options/run-options.js'
+import { execFileOf, type Command, type Encoding, type OutputOf } from './options/run-options.js'
 import { Output } from './output.js'
 import { outputLimit, type RunResult, type TraceResult } from './result.js'
 import { signalNumber } from './signals.js'
@@ -100,6 +100,7 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       args,
       env,
       cwd,
+      execFileOf(command),
       pipes,
       rlimits,
       limits.numbers,

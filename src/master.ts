@@ -6,8 +6,11 @@
  * `destroy()` is no leak: native kills the container when the object is collected, or when the process ends in any way.
  */
 import { AbortError, Cancellation, refuseAborted } from './abort.js'
+import { Batch } from './batch/batch.js'
+import type { BatchInputs, BatchOptions, Cells } from './batch/batch-options.js'
 import type { Container } from './binding.js'
 import { expect, forget, keepAlive, launch, watch, type Reply } from './bridge.js'
+import { build, type BuildOptions, type BuildResult } from './build.js'
 import { copyIn, type CopyInOptions } from './copy-in.js'
 import { copyOut, type CopyOutOptions } from './copy-out.js'
 import type { CopySource } from './copy-source.js'
@@ -26,6 +29,8 @@ import { encodeSpawn, type Encoding, type OutputOf, type RunOptions, type SpawnO
 import type { RunResult, TraceResult } from './result.js'
 import { run } from './run.js'
 import { SandboxFile } from './sandbox-file.js'
+import { sealFrom, type SealOptions } from './seal.js'
+import type { SealedFile } from './sealed-file.js'
 
 /** Options of `delete()`. */
 export interface DeleteOptions {
@@ -196,6 +201,16 @@ export class Master implements AsyncDisposable {
   }
 
   /**
+   * Copies a file into memory where nobody can change it any more, to be executed or copied by other containers: what a
+   * compiler has made, for instance. It does not pass through JavaScript. The last part of the path may not be a symbolic link.
+   *
+   * @throws {HotcellError} `ENOENT`, `EISDIR`, `ELOOP`, …; `ERR_HOTCELL_TOO_LARGE` beyond `maxBytes`
+   */
+  async seal(path: ContainerPath, options?: SealOptions): Promise<SealedFile> {
+    return await sealFrom(this.#container, path, options)
+  }
+
+  /**
    * Makes a symbolic link, and missing parents. The target is neither checked nor resolved; symlink(2).
    *
    * @throws {HotcellError} `EEXIST` if there is something at `path`
@@ -272,6 +287,44 @@ export class Master implements AsyncDisposable {
     options: RunOptions<E> = {},
   ): Promise<RunResult<OutputOf<E>>> {
     return (await run(this.#container, file, args, options, this.#limits)) as RunResult<OutputOf<E>>
+  }
+
+  /**
+   * Runs a program that makes files, such as a compiler, and seals what it has made: to be executed (`execFile`) or copied
+   * (`files`) by any number of runs in whichever containers. Dispose of the result, or of its outputs, when they are over.
+   *
+   * @param file with a slash a path, without one looked up in the `PATH` of the run's own environment
+   * @param args without the program's own name
+   * @throws {HotcellError} as `run`; with the run's result as `error.result`: `ENOENT` if the status is `ok` and an output is
+   * missing, `ERR_HOTCELL_TOO_LARGE` beyond `maxOutputBytes`
+   */
+  async build<const Name extends string, E extends Encoding = 'utf8'>(
+    file: ContainerPath,
+    args: readonly ContainerPath[],
+    options: BuildOptions<Name, E>,
+  ): Promise<BuildResult<Name, OutputOf<E>>> {
+    return await build(this, file, args, options)
+  }
+
+  /**
+   * Runs one program over many inputs in this container: an outcome for each. One after the other, unless `concurrency` has them
+   * overlap; whatever one of them leaves in files is there for the next, unless `reset` is true. `Pool.runMany` gives each
+   * input a container of its own.
+   *
+   * Await it for all outcomes, or iterate over it; nothing starts before. See {@link Batch}. Wrong options throw.
+   *
+   * @param file with a slash a path, without one looked up in the `PATH` of the run's own environment; with `execFile` only a name
+   * @param args without the program's own name
+   * @param inputs each of them standard input, or whatever one run differs in from the others
+   */
+  runMany<E extends Encoding = 'utf8'>(
+    file: ContainerPath,
+    args: readonly ContainerPath[],
+    inputs: BatchInputs,
+    options: BatchOptions<E> = {},
+  ): Batch<E> {
+    const cells: Cells = { size: Infinity, usual: 1, isPool: false, use: async (fn) => await fn(this) }
+    return new Batch<E>(cells, file, args, inputs, options)
   }
 
   /** Kills the container. Every process in it is dead when the promise resolves. Idempotent; never rejects. */

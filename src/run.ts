@@ -19,6 +19,7 @@ import type { EncodedLimits } from './options/limits.js'
 import type { ContainerPath } from './options/primitives.js'
 import {
   encodeRun,
+  execFileOf,
   PIPE_STDERR,
   PIPE_STDIN,
   PIPE_STDOUT,
@@ -75,6 +76,7 @@ async function runCollected(container: Container, command: Command, input: Uint8
     args,
     env,
     cwd,
+    execFileOf(command),
     input,
     limits.outputBytes,
     rlimits,

@@ -7,11 +7,12 @@
  * | `run` | `stdout` of a short program in the newest container |
  * | `files` | once files and programs of every kind have come and gone in the newest container |
  * | `hold` | once a file of the newest container is open, and a program runs there whose streams nobody took |
+ * | `seal` | once it holds sealed files, without any container |
  * | `destroy` | once every container is gone |
  * | `exit` | none: the thread ends by `process.exit()` |
  */
 import { parentPort } from 'node:worker_threads'
-import { Master } from '../../index.js'
+import { Master, seal } from '../../index.js'
 import { compile } from './compile.js'
 import { masterOptions } from './mode.js'
 
@@ -37,6 +38,11 @@ async function answer(what: string): Promise<object> {
     const run = master.spawn('cat')
     held.push(await master.open('x', 'w'), run)
     await run.started
+    return {}
+  }
+  if (what === 'seal') {
+    held.push(await seal(Buffer.from('x')), await seal('/bin/true'))
+    ;(await seal(Buffer.from('x'))).close()
     return {}
   }
   if (what === 'destroy') {

@@ -50,6 +50,11 @@ export function integer(name: string, value: unknown, min: number, max: number):
   return value
 }
 
+/** The same, or Infinity. */
+export function integerOrInfinity(name: string, value: unknown, min: number, max: number): number {
+  return value === Infinity ? Infinity : integer(name, value, min, max)
+}
+
 /** One of a few words. */
 export function oneOf<T extends string>(name: string, value: unknown, words: readonly T[]): T {
   if (!words.includes(value as T)) {

@@ -6,12 +6,13 @@ import type { Readable } from 'node:stream'
 import type { Bytes, LandlockInput, NativeSeccomp } from '../binding.js'
 import type { CopySource } from '../copy-source.js'
 import { encodeEnv, encodeStrings, type EnvInput } from '../env.js'
+import type { SealedFile } from '../sealed-file.js'
 import { abortSignal, type Cancellable } from './cancellable.js'
 import { invalidType } from './invalid.js'
 import { encodeLandlock, type LandlockRules } from './landlock.js'
 import { encodeLimits, type EncodedLimits, type Limits } from './limits.js'
 import { checkNames, names } from './names.js'
-import { bytes, containerPath, list, oneOf, type ContainerPath } from './primitives.js'
+import { bytes, containerPath, descriptor, list, oneOf, type ContainerPath } from './primitives.js'
 import { encodeRLimits, type RLimit } from './rlimits.js'
 import { encodeSeccomp, type SeccompInput } from './seccomp.js'
 import { encodeTrace, type EncodedTrace, type TraceOptions } from './trace.js'
@@ -26,6 +27,14 @@ export type OutputOf<E extends Encoding> = E extends 'buffer' ? Buffer : string
 interface CommonOptions<E extends Encoding> extends Cancellable {
   /** The whole environment; it takes the place of the container's. @default the container's */
   env?: EnvInput | undefined
+  /**
+   * Execute this open file instead of `file`, which is `argv[0]` then and nothing else (fexecve(3)). It is looked at when the
+   * program is started, so keep it open until the promise settles.
+   *
+   * Of programs in different containers that must not see each other, make it a {@link SealedFile}: a program can open what it
+   * was made from anew, through /proc/self/exe. A script with a `#!` line cannot be executed so. @default none
+   */
+  execFile?: number | { fd: number } | SealedFile | undefined
   /** The working directory; a relative path starts at `workDir`. @default `workDir` */
   cwd?: ContainerPath | undefined
   /** Resource limits, set in this order. @default those of the container */
@@ -74,6 +83,7 @@ export interface SpawnOptions<E extends Encoding = Encoding> extends CommonOptio
 const common = {
   signal: true,
   env: true,
+  execFile: true,
   cwd: true,
   rlimits: true,
   limits: true,
@@ -91,6 +101,8 @@ export interface Command {
   args: Bytes
   env: Bytes | null
   cwd: Bytes | null
+  /** As it was given; see {@link execFileOf}. */
+  execFile: unknown
   rlimits: number[] | null
   limits: EncodedLimits
   seccomp: NativeSeccomp | null
@@ -154,10 +166,12 @@ function encodeCommand(
   defaults: EncodedLimits,
 ): Command {
   bytes('file', file)
+  execFileOf(options)
   return {
     args: encodeStrings('args', [file, ...(list('args', args) as ContainerPath[])]),
     env: options.env === undefined ? null : encodeEnv(options.env),
     cwd: options.cwd === undefined ? null : containerPath('cwd', options.cwd),
+    execFile: options.execFile,
     rlimits: encodeRLimits(options.rlimits),
     limits: encodeLimits(options.limits, defaults),
     seccomp: options.seccomp === undefined ? null : encodeSeccomp(options.seccomp),
@@ -166,4 +180,12 @@ function encodeCommand(
     encoding: options.encoding === undefined ? 'utf8' : oneOf('encoding', options.encoding, ['utf8', 'buffer']),
     signal: abortSignal(options.signal),
   }
+}
+
+/**
+ * The descriptor to execute, for native; -1 for none. To be asked for when the run is asked for, for files may have been copied
+ * meanwhile: the number of one that was closed could be another file's by then.
+ */
+export function execFileOf({ execFile }: { execFile?: unknown }): number {
+  return execFile === undefined ? -1 : descriptor('execFile', execFile)
 }

@@ -4,7 +4,7 @@ import { abortSignal, type Cancellable } from '../options/cancellable.js'
 import { invalidType } from '../options/invalid.js'
 import type { MasterOptions } from '../options/master-options.js'
 import { checkNames, names } from '../options/names.js'
-import { integer } from '../options/primitives.js'
+import { integer, integerOrInfinity } from '../options/primitives.js'
 
 /** How a pool is made. All of it is optional. `signal` cancels the making of the first containers. */
 export interface PoolOptions extends Cancellable {
@@ -96,15 +96,11 @@ export function planPool(options: PoolOptions = {}): PoolPlan {
     size,
     spare,
     min: options.min === undefined ? size : integer('min', options.min, 0, size + spare),
-    idleMs: orInfinity('idleMs', options.idleMs ?? 60_000, 1, TIME_MAX_MS),
-    maxRunsPerCell: orInfinity('maxRunsPerCell', options.maxRunsPerCell ?? Infinity, 1, Number.MAX_SAFE_INTEGER),
-    maxQueue: orInfinity('maxQueue', options.maxQueue ?? Infinity, 0, Number.MAX_SAFE_INTEGER),
-    healthCheckMs: orInfinity('healthCheckMs', options.healthCheckMs ?? 30_000, 1, TIME_MAX_MS),
+    idleMs: integerOrInfinity('idleMs', options.idleMs ?? 60_000, 1, TIME_MAX_MS),
+    maxRunsPerCell: integerOrInfinity('maxRunsPerCell', options.maxRunsPerCell ?? Infinity, 1, Number.MAX_SAFE_INTEGER),
+    maxQueue: integerOrInfinity('maxQueue', options.maxQueue ?? Infinity, 0, Number.MAX_SAFE_INTEGER),
+    healthCheckMs: integerOrInfinity('healthCheckMs', options.healthCheckMs ?? 30_000, 1, TIME_MAX_MS),
     prepare,
     signal: abortSignal(options.signal),
   }
-}
-
-function orInfinity(name: string, value: unknown, min: number, max: number): number {
-  return value === Infinity ? Infinity : integer(name, value, min, max)
 }

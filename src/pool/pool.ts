@@ -14,6 +14,9 @@
  * and the container's `closed` hold the pool weakly, so that one which nobody has any more is collected with its containers.
  */
 import { AbortError, Cancellation, refuseAborted } from '../abort.js'
+import { Batch } from '../batch/batch.js'
+import type { BatchInputs, BatchOptions, Cells } from '../batch/batch-options.js'
+import { build, type BuildOptions, type BuildResult } from '../build.js'
 import { HotcellError } from '../errors.js'
 import { isUntouched, Master } from '../master.js'
 import { abortSignal, cancellableSignal, type Cancellable } from '../options/cancellable.js'
@@ -249,6 +252,64 @@ export class Pool implements AsyncDisposable {
     } finally {
       this.#release(cell)
     }
+  }
+
+  /**
+   * Runs a program that makes files, such as a compiler, in any idle container: as `Master.build`.
+   *
+   * @example
+   * ```ts
+   * using build = await pool.build('gcc', ['-O2', '-o', 'main', 'main.c'], {
+   *   files: { 'main.c': source },
+   *   outputs: ['main'],
+   *   limits: { cpuTimeMs: 10_000, memoryBytes: 512 * 2 ** 20 },
+   * })
+   * if (build.status !== 'ok') return build.stderr
+   * const tests = await pool.runMany('main', [], inputs, { execFile: build.outputs.main, stopWhen: 'first-failure' })
+   * ```
+   * @throws {HotcellError} as `run`, and as `Master.build`
+   */
+  async build<const Name extends string, E extends Encoding = 'utf8'>(
+    file: ContainerPath,
+    args: readonly ContainerPath[],
+    options: BuildOptions<Name, E>,
+  ): Promise<BuildResult<Name, OutputOf<E>>> {
+    return await this.use(async (master) => await build(master, file, args, options), {
+      signal: abortSignal(options?.signal),
+    })
+  }
+
+  /**
+   * Runs one program over many inputs, each in a container in which nothing is left of the others: an outcome for each. The
+   * runs take their turns in the pool's queue like everybody else's, never more than the `concurrency` of the batch at a time.
+   *
+   * Await it for all outcomes, or iterate over it; nothing starts before. What may go wrong with one input is a result of that
+   * one (`failed`), and the others go on: see {@link Batch}. Wrong options throw.
+   *
+   * @example
+   * ```ts
+   * for await (const { index, status, ...rest } of pool.runMany('python3', ['main.py'], inputs, { files: { 'main.py': source } })) {
+   *   console.log(index, status, rest)
+   * }
+   * ```
+   * @param file with a slash a path, without one looked up in the `PATH` of the run's own environment; with `execFile` only a name
+   * @param args without the program's own name
+   * @param inputs each of them standard input, or whatever one run differs in from the others
+   */
+  runMany<E extends Encoding = 'utf8'>(
+    file: ContainerPath,
+    args: readonly ContainerPath[],
+    inputs: BatchInputs,
+    options: BatchOptions<E> = {},
+  ): Batch<E> {
+    const { size } = this.#plan
+    const cells: Cells = {
+      size,
+      usual: size,
+      isPool: true,
+      use: async (fn, signal) => await this.use(fn, { signal }),
+    }
+    return new Batch<E>(cells, file, args, inputs, options)
   }
 
   /** What the pool is doing, and has done. */

@@ -159,7 +159,7 @@ impl Container {
 
     /// [`Master::execve`], for a program without a sync point.
     pub fn execve(&self, program: Program<'_>, fds: &[BorrowedFd<'_>]) -> Result<Outcome, Error> {
-        let id = self.master.execve(program, fds, None, &self.sink);
+        let id = self.master.execve(program, fds, &self.sink);
         self.ended(id)
     }
 

@@ -48,6 +48,16 @@ pub enum Error {
         /// errno(3).
         errno: i32,
     },
+    /// Make a file in memory.
+    MakeMemfd {
+        /// errno(3).
+        errno: i32,
+    },
+    /// Seal a file in memory.
+    SealMemfd {
+        /// errno(3).
+        errno: i32,
+    },
     /// Open /dev/null for a program.
     OpenNull {
         /// errno(3).
@@ -158,6 +168,8 @@ impl Error {
             | Self::TakePidfd { errno }
             | Self::MakeSocket { errno }
             | Self::MakePipe { errno }
+            | Self::MakeMemfd { errno }
+            | Self::SealMemfd { errno }
             | Self::OpenNull { errno }
             | Self::SendRequest { errno } => Some(*errno),
             Self::MakeToken { errno } => Some(*errno),
@@ -177,6 +189,8 @@ impl Error {
             Self::TakePidfd { .. } => "recvmsg",
             Self::MakeSocket { .. } => "socketpair",
             Self::MakePipe { .. } => "pipe2",
+            Self::MakeMemfd { .. } => "memfd_create",
+            Self::SealMemfd { .. } => "fcntl",
             Self::OpenNull { .. } => "open",
             Self::SendRequest { .. } => "sendmsg",
             Self::MakeToken { .. } => "getrandom",
@@ -196,6 +210,8 @@ impl Error {
             Self::TakePidfd { .. } => "take the pidfd of the container",
             Self::MakeSocket { .. } => "make the socket to the container",
             Self::MakePipe { .. } => "make a pipe to the program",
+            Self::MakeMemfd { .. } => "make a file in memory",
+            Self::SealMemfd { .. } => "seal a file in memory",
             Self::OpenNull { .. } => "open /dev/null",
             Self::SendRequest { .. } => "send the request",
             Self::MakeCgroup(_) => "limit the run",
@@ -252,6 +268,7 @@ impl fmt::Display for Error {
             Self::TakePidfd { errno }
             | Self::MakeSocket { errno }
             | Self::MakePipe { errno }
+            | Self::MakeMemfd { errno }
             | Self::OpenNull { errno }
             | Self::SealImage { errno }
             | Self::StartLauncher { errno }

@@ -87,7 +87,7 @@ impl Fake {
 
     fn execve(&self, sync: bool, report_start: bool) -> (RequestId, u32) {
         let program = Program { sync, report_start, ..Program::new(b"true\0") };
-        let id = self.master.execve(program, &[], None, &self.sink);
+        let id = self.master.execve(program, &[], &self.sink);
         (id, id.wire())
     }
 

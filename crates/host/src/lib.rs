@@ -43,6 +43,7 @@ mod cgroups;
 mod connection;
 mod error;
 mod event;
+pub mod file_copy;
 mod filters;
 #[cfg(test)]
 mod hostile;
@@ -59,6 +60,7 @@ mod reactor;
 mod reply;
 mod request;
 mod run;
+pub mod sealed;
 mod seccomp;
 mod setup;
 pub mod trace;

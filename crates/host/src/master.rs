@@ -45,6 +45,9 @@ pub struct Master {
 pub struct Program<'a> {
     /// The arguments; the first names the program and is looked up in the PATH of `env` unless it has a slash.
     pub args: &'a [u8],
+    /// What is executed, whatever the first argument says. Give a sealed file to containers that must not see each other: a program
+    /// can open what it was made from anew, through /proc/self/exe.
+    pub executable: Option<BorrowedFd<'a>>,
     /// The whole environment; without one, the container's.
     pub env: Option<&'a [u8]>,
     /// The working directory; without one, the container's `work_dir`.
@@ -217,25 +220,12 @@ impl Master {
         id
     }
 
-    /// Runs a program with these descriptors as its 0, 1, 2, … (/dev/null thrice, if there are none): [`Event::Ended`]. With
-    /// `executable`, that is what is executed, whatever the first argument says.
+    /// Runs a program with these descriptors as its 0, 1, 2, … (/dev/null thrice, if there are none): [`Event::Ended`].
     ///
     /// The descriptors are looked at in this call and never after it.
-    pub fn execve(
-        &self,
-        program: Program<'_>,
-        fds: &[BorrowedFd<'_>],
-        executable: Option<BorrowedFd<'_>>,
-        sink: &Arc<dyn Sink>,
-    ) -> RequestId {
+    pub fn execve(&self, program: Program<'_>, fds: &[BorrowedFd<'_>], sink: &Arc<dyn Sink>) -> RequestId {
         let id = RequestId::next();
-        match executable {
-            None => self.start(id, program, fds, 0, None, sink),
-            Some(executable) => {
-                let all: Vec<_> = std::iter::once(executable).chain(fds.iter().copied()).collect();
-                self.start(id, program, &all, 1, None, sink);
-            }
-        }
+        self.start(id, program, fds, None, sink);
         id
     }
 
@@ -251,7 +241,7 @@ impl Master {
             Ok((null, collector, stdin)) => {
                 let [stdout, stderr] = collector.program_ends();
                 let fds = [stdin.as_ref().map_or(null, AsFd::as_fd), stdout, stderr];
-                self.start(id, program, &fds, 0, Some(Arc::clone(&collector)), sink);
+                self.start(id, program, &fds, Some(Arc::clone(&collector)), sink);
             }
             Err(error) => Batch::default().deliver(Arc::clone(sink), id, Event::Failed(error)),
         }
@@ -267,18 +257,17 @@ impl Master {
         let stderr = pipes.stderr.then(pipe::from_program).transpose()?;
         let id = RequestId::next();
         let fds = [&stdin, &stdout, &stderr].map(|pipe| pipe.as_ref().map_or(null, |pipe| pipe.theirs.as_fd()));
-        self.start(id, program, &fds, 0, None, sink);
+        self.start(id, program, &fds, None, sink);
         let [stdin, stdout, stderr] = [stdin, stdout, stderr].map(|pipe| pipe.map(|pipe| pipe.ours));
         Ok(Spawned { id, stdin, stdout, stderr })
     }
 
-    /// `fds`: first those `executables` (0 or 1) that are not among the program's own.
+    /// `fds` are the program's own.
     fn start(
         &self,
         id: RequestId,
         program: Program<'_>,
         fds: &[BorrowedFd<'_>],
-        executables: usize,
         collector: Option<Arc<Collector>>,
         sink: &Arc<dyn Sink>,
     ) {
@@ -288,13 +277,14 @@ impl Master {
             }
             Batch::default().deliver(Arc::clone(sink), id, Event::Failed(error));
         };
-        let count = fds.len() - executables;
+        let count = fds.len();
         let most = PROGRAM_FDS_MAX - usize::from(program.trace.is_some());
         if count > most {
             let failure = Failure::new(Step::DupDescriptor, libc::E2BIG).at(most as u32);
             return fail(Error::Perform(failure));
         }
-        let Program { args, env, cwd, mut rlimits, limits, seccomp, landlock, trace, sync, report_start } = program;
+        let Program { args, executable, env, cwd, mut rlimits, limits, seccomp, landlock, trace, sync, report_start } =
+            program;
         let groups = self.connection.groups.as_ref();
         let policy = seccomp.as_ref().unwrap_or(&self.seccomp);
         let asking = trace.as_ref().map(|trace| trace.tracing.filter(policy)).transpose();
@@ -325,17 +315,18 @@ impl Master {
             landlock,
             trace: trace.as_ref().map(|trace| Box::new(trace.tracing.config().clone())),
             fds: count as u32,
-            flags: ExecFlags { execute_fd: executables > 0, sync, report_start },
+            flags: ExecFlags { execute_fd: executable.is_some(), sync, report_start },
         });
         let (limits, resources) = (Box::new(limits), (asked, names));
         let kind = Kind::Run { sync, report_start, collector, limits, lease, resources };
-        let with_events: Vec<_>;
-        let fds = match &trace {
-            None => fds,
-            Some(trace) => {
-                with_events = fds.iter().copied().chain([trace.events]).collect();
-                &with_events
-            }
+        // The executable comes first, the events last.
+        let events = trace.as_ref().map(|trace| trace.events);
+        let all: Vec<_>;
+        let fds = if executable.is_none() && events.is_none() {
+            fds
+        } else {
+            all = executable.into_iter().chain(fds.iter().copied()).chain(events).collect();
+            &all
         };
         self.connection.request(id, kind, None, sink, body, fds);
     }

@@ -31,6 +31,7 @@ pub mod seqpacket;
 pub mod signal;
 pub mod spawn;
 pub mod thread;
+pub mod transfer;
 pub mod uts;
 
 use std::io;

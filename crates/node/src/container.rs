@@ -62,6 +62,7 @@ fn request(number: f64) -> RequestId {
 /// What the three ways of running have in common.
 fn program<'a>(
     args: &'a ByteArg,
+    exec_file: f64,
     env: Option<&'a ByteArg>,
     cwd: Option<&'a ByteArg>,
     rlimit_triples: Option<Vec<f64>>,
@@ -71,8 +72,11 @@ fn program<'a>(
     trace: &'a Asked,
     flags: u32,
 ) -> Result<Program<'a>, Failure> {
+    let bad = || Failure::new(Step::Execve, libc::EBADF);
+    let executable = if exec_file == -1.0 { None } else { Some(descriptor(exec_file).ok_or_else(bad)?) };
     Ok(Program {
         args: args.as_bytes(),
+        executable,
         env: env.map(ByteArg::as_bytes),
         cwd: cwd.map(ByteArg::as_bytes),
         rlimits: rlimit_triples.map_or(Ok(Vec::new()), |triples| rlimits(&triples))?,
@@ -207,6 +211,7 @@ impl Container {
             let trace = trace?;
             let program = program(
                 &args,
+                exec_file,
                 env.as_ref(),
                 cwd.as_ref(),
                 rlimits,
@@ -218,26 +223,21 @@ impl Container {
             )
             .map_err(Error::Perform)?;
             let fds = descriptors(fds.as_deref().unwrap_or_default()).map_err(Error::Perform)?;
-            let executable = if exec_file == -1.0 {
-                None
-            } else {
-                let bad = || Error::Perform(Failure::new(Step::Execve, libc::EBADF));
-                Some(descriptor(exec_file).ok_or_else(bad)?)
-            };
-            Ok(master.execve(program, &fds, executable, sink))
+            Ok(master.execve(program, &fds, sink))
         })
     }
 
     /// RESULT with stdout and stderr, each of at most `maxOutput` bytes; a program that writes more is killed.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, execFile: number, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, flags: number"
     )]
     pub fn run(
         &self,
         args: ByteArg,
         env: Option<ByteArg>,
         cwd: Option<ByteArg>,
+        exec_file: f64,
         input: Option<ByteArg>,
         max_output: f64,
         rlimits: Option<Vec<f64>>,
@@ -254,6 +254,7 @@ impl Container {
             let trace = trace?;
             let program = program(
                 &args,
+                exec_file,
                 env.as_ref(),
                 cwd.as_ref(),
                 rlimits,
@@ -272,13 +273,14 @@ impl Container {
     /// RESULT. `pipes`: 1 stdin, 2 stdout, 4 stderr; the others are /dev/null. The descriptors returned are the caller's.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, execFile: number, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, flags: number"
     )]
     pub fn spawn(
         &self,
         args: ByteArg,
         env: Option<ByteArg>,
         cwd: Option<ByteArg>,
+        exec_file: f64,
         pipes: u32,
         rlimits: Option<Vec<f64>>,
         limits: Option<Vec<f64>>,
@@ -294,6 +296,7 @@ impl Container {
             let trace = trace?;
             let program = program(
                 &args,
+                exec_file,
                 env.as_ref(),
                 cwd.as_ref(),
                 rlimits,

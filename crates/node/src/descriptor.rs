@@ -1,6 +1,9 @@
-//! Descriptors that JavaScript has as numbers: closing what a completion brought, and making pipes, for which Node has no call.
+//! Descriptors that JavaScript has as numbers: closing what a completion brought, and making pipes and sealed files, for which Node has
+//! no call.
 
+use crate::arguments::descriptor;
 use hotcell_host::pipe::{self, Ends, Ours};
+use hotcell_host::sealed;
 use napi_derive::napi;
 use std::os::fd::IntoRawFd;
 
@@ -27,6 +30,26 @@ pub fn make_pipe(ours: u32) -> PipeEnds {
     match pipe::make(ours) {
         Ok(Ends { read, write }) => PipeEnds { read: read.into_raw_fd(), write: write.into_raw_fd(), errno: 0 },
         Err(error) => PipeEnds { read: -1, write: -1, errno: error.errno().unwrap_or(libc::EMFILE) },
+    }
+}
+
+/// Makes a file in memory that can be executed, to be written and then sealed: its descriptor, which is the caller's, or a negative errno(3).
+#[napi(catch_unwind)]
+pub fn make_memfd() -> i32 {
+    match sealed::make() {
+        Ok(file) => file.into_raw_fd(),
+        Err(error) => -error.errno().unwrap_or(libc::EMFILE),
+    }
+}
+
+/// Seals one of these against every change: 0, or a negative errno(3).
+#[napi(catch_unwind)]
+pub fn seal_memfd(fd: i32) -> i32 {
+    let sealed = descriptor(fd.into()).map(sealed::seal);
+    match sealed {
+        Some(Ok(())) => 0,
+        Some(Err(error)) => -error.errno().unwrap_or(libc::EINVAL),
+        None => -libc::EBADF,
     }
 }
 

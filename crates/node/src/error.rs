@@ -36,6 +36,8 @@ fn kind(error: &Error) -> &'static str {
         | Error::TakePidfd { .. }
         | Error::MakeSocket { .. }
         | Error::MakePipe { .. }
+        | Error::MakeMemfd { .. }
+        | Error::SealMemfd { .. }
         | Error::OpenNull { .. }
         | Error::MakeToken { .. }
         | Error::SendRequest { .. } => "failure",

@@ -22,6 +22,7 @@ mod completion;
 mod container;
 mod descriptor;
 mod error;
+mod file_copy;
 mod landlock;
 mod probe;
 mod seccomp;

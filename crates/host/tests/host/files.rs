@@ -60,7 +60,7 @@ fn reset_forgets_files_and_ends_runs() {
     let Some(container) = container() else { return };
     sh(&container, "mkdir a; touch a/b /tmp/c");
     let program = hotcell_host::Program { report_start: true, ..hotcell_host::Program::new(b"sleep\x0060\0") };
-    let run = container.master().execve(program, &[], None, container.sink());
+    let run = container.master().execve(program, &[], container.sink());
     container.mailbox().wait(run);
     container.reset().unwrap();
     assert!(container.ended(run).is_ok());

@@ -56,7 +56,7 @@ fn overlapping_runs_are_limited_apart() {
     let long = Limits { cpu_us: Some(90_000), ..Limits::default() };
     let sink = Arc::clone(container.sink());
     let master = container.master();
-    let ids = [&short, &long, &short].map(|limits| master.execve(limited(BUSY, limits.clone()), &[], None, &sink));
+    let ids = [&short, &long, &short].map(|limits| master.execve(limited(BUSY, limits.clone()), &[], &sink));
     for (id, least) in ids.into_iter().zip([30_000, 90_000, 30_000]) {
         let outcome = container.ended(id).unwrap();
         assert_eq!(outcome.verdict, Verdict::CpuTimeLimit);

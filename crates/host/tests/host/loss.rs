@@ -20,7 +20,7 @@ fn closed(container: &Container) -> Event {
 fn a_destroyed_container_is_dead_when_that_is_said() {
     let Some(container) = container() else { return };
     let program = Program { report_start: true, ..Program::new(b"sleep\x0060\0") };
-    let id = container.master().execve(program, &[], None, container.sink());
+    let id = container.master().execve(program, &[], container.sink());
     let Event::Started { pid } = container.mailbox().wait(id) else { panic!() };
     container.master().destroy();
     container.master().destroy();
@@ -90,7 +90,7 @@ fn a_stopped_init_is_killed_when_the_deadline_has_passed() {
 #[test]
 fn a_cancelled_run_of_a_stopped_init_takes_the_container_along() {
     let Some(container) = container() else { return };
-    let run = container.master().execve(Program::new(b"sleep\x0060\0"), &[], None, container.sink());
+    let run = container.master().execve(Program::new(b"sleep\x0060\0"), &[], container.sink());
     container.ping().unwrap();
     kill(container.pid(), libc::SIGSTOP);
     let start = Instant::now();

@@ -109,8 +109,8 @@ fn a_descriptor_can_be_what_is_executed() {
     let Some(container) = container() else { return };
     let program = File::open("/bin/sh").unwrap();
     let run = |executable: BorrowedFd<'_>| {
-        let program = Program::new(b"sh\0-c\0exit 7\0");
-        container.ended(container.master().execve(program, &[], Some(executable), container.sink()))
+        let program = Program { executable: Some(executable), ..Program::new(b"sh\0-c\0exit 7\0") };
+        container.execve(program, &[])
     };
     assert_eq!(exit_code(&run(program.as_fd()).unwrap()), 7);
     // SAFETY: not -1; that it is closed is what the test is about.
@@ -213,7 +213,7 @@ fn runs_overlap_and_a_ping_is_not_held_up() {
     let ids: Vec<_> = (0..10)
         .map(|code| {
             let args = format!("sh\0-c\0sleep 0.5; exit {code}\0");
-            container.master().execve(Program::new(args.as_bytes()), &[], None, container.sink())
+            container.master().execve(Program::new(args.as_bytes()), &[], container.sink())
         })
         .collect();
     container.ping().unwrap();
@@ -262,7 +262,7 @@ fn more_requests_than_the_socket_takes_line_up() {
 fn a_cancelled_run_is_over_at_once() {
     let Some(container) = container() else { return };
     let program = Program { report_start: true, ..Program::new(b"sleep\x0060\0") };
-    let id = container.master().execve(program, &[], None, container.sink());
+    let id = container.master().execve(program, &[], container.sink());
     assert!(matches!(container.mailbox().wait(id), Event::Started { .. }));
     let start = Instant::now();
     container.master().cancel(id);

@@ -69,9 +69,8 @@ fn overlapping_runs_are_judged_apart() {
     let Some(container) = container() else { return };
     let strict = Seccomp::profile(Profile::Judge).unwrap();
     let (master, sink) = (container.master(), container.sink());
-    let fine: Vec<_> = (0..8).map(|_| master.execve(Program::new(b"sleep\x000.2\0"), &[], None, sink)).collect();
-    let forks: Vec<_> =
-        (0..8).map(|_| master.execve(with(b"sh\0-c\0sleep 9; true\0", &strict), &[], None, sink)).collect();
+    let fine: Vec<_> = (0..8).map(|_| master.execve(Program::new(b"sleep\x000.2\0"), &[], sink)).collect();
+    let forks: Vec<_> = (0..8).map(|_| master.execve(with(b"sh\0-c\0sleep 9; true\0", &strict), &[], sink)).collect();
     for id in forks {
         let outcome = container.ended(id).unwrap();
         assert_eq!(outcome.verdict, Verdict::DisallowedSyscall, "{outcome:?}");

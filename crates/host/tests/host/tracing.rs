@@ -116,7 +116,7 @@ fn a_run_whose_supervisor_is_killed_fails_and_the_container_goes_on() {
         let (ours, theirs) = pipe().unwrap();
         let trace = Some(Trace { tracing: tracing.clone(), events: theirs.as_fd() });
         let program = Program { trace, ..Program::new(b"sleep\x00100\0") };
-        let id = container.master().execve(program, &[], None, container.sink());
+        let id = container.master().execve(program, &[], container.sink());
         drop(theirs);
         let supervisor = || {
             let list = fs::read_to_string(format!("/proc/{0}/task/{0}/children", container.pid())).unwrap();
