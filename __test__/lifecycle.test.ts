@@ -7,6 +7,8 @@ import { install } from './support/compile.js'
 import { descendantsOf, isAlive, processStatus } from './support/counters.js'
 import { rejects } from './support/errors.js'
 import { createMaster, masterOptions, mode } from './support/mode.js'
+import { runNode } from './support/node.js'
+import { onPath, requires } from './support/requires.js'
 import { within } from './support/waiting.js'
 
 test('a container is there with no options at all', async (t) => {
@@ -18,6 +20,30 @@ test('a container is there with no options at all', async (t) => {
   await master.destroy()
   t.false(isAlive(master.pid))
 })
+
+const embedder = `
+  import { Master } from './index.js'
+  const master = await Master.create()
+  await master.run('sh', ['-c', 'echo > x'])
+  await master.reset()
+  const { status, stdout } = await master.run('sh', ['-c', 'id -u; ls; stat -c %u /w'])
+  console.log(status + ' ' + stdout.trim().split('\\n').join(' '))
+  await master.destroy()
+`
+
+/** Roots of less than a machine, as containers have them. */
+const roots: [name: string, command: string[]][] = [
+  ['of a user namespace with a single id', ['unshare', '--user', '--map-root-user']],
+  ['without CAP_SYS_ADMIN', ['setpriv', '--bounding-set', '-sys_admin', '--inh-caps', '-sys_admin']],
+]
+for (const [name, [command = '', ...args]] of roots) {
+  const applies = command === 'unshare' || mode === 'root'
+  if (mode === 'degraded' || !applies) continue
+  requires(command, onPath(command))(`inside of a root ${name}`, async (t) => {
+    const { stdout, stderr } = await runNode(embedder, { through: [command, ...args] })
+    t.is(stdout, 'ok 1000 1000\n', stderr)
+  })
+}
 
 test('a ping is answered, any number of times and all at once', async (t) => {
   const master = await createMaster(t)

@@ -79,7 +79,7 @@ export const bars: readonly Bar[] = [
   },
   {
     what: 'a full trace ÷ strace -f',
-    atMost: 1,
+    atMost: 0.5,
     figure: '100,000 getppid, traced',
     per: '100,000 getppid under strace -f',
   },

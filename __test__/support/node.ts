@@ -17,16 +17,17 @@ export interface NodeProcess {
 
 /**
  * Starts an ES module, given as source (JavaScript). It imports hotcell by `import { Master } from './index.js'`, and what is
- * in the folder of these files by `'./__test__/support/…'`.
+ * in the folder of these files by `'./__test__/support/…'`. `through` is a command that executes its arguments.
  */
 export function startNode(
   source: string,
-  options: { args?: string[]; env?: NodeJS.ProcessEnv; nodeArguments?: string[] } = {},
+  options: { args?: string[]; env?: NodeJS.ProcessEnv; nodeArguments?: string[]; through?: string[] } = {},
 ): NodeProcess {
-  const { args = [], env = {}, nodeArguments = [] } = options
+  const { args = [], env = {}, nodeArguments = [], through = [] } = options
+  const [file = process.execPath, ...before] = [...through, process.execPath]
   const child = spawn(
-    process.execPath,
-    [...nodeArguments, '--import=@oxc-node/core/register', '--input-type=module', '--eval', source, '--', ...args],
+    file,
+    [...before, ...nodeArguments, '--import=@oxc-node/core/register', '--input-type=module', '--eval', source, '--', ...args],
     { cwd: root, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] },
   )
   let stdout = ''

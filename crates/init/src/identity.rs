@@ -4,9 +4,9 @@
 //!
 //! | strategy | who may | init, outside | program, outside |
 //! |---|---|---|---|
-//! | [`Strategy::Private`] | root | an id of a private range | another one |
+//! | [`Strategy::Private`] | root, with ids to give away | an id of a private range | another one |
 //! | [`Strategy::Ranges`] | a user with /etc/subuid and /etc/subgid lines and newuidmap | an id of that range | another one |
-//! | [`Strategy::Single`] | any user | the user | the user as well |
+//! | [`Strategy::Single`] | any user, and the root of a namespace with a single id | the user | the user as well |
 //! | [`Strategy::Bare`] | root, without a user namespace | as Private | as Private |
 //!
 //! No id of the host is ever mapped to root of the host, and with distinct ids the program can neither signal nor trace nor
@@ -100,7 +100,9 @@ impl Subordinate {
 pub fn strategies(setup: &Setup) -> Vec<Strategy> {
     // SAFETY: no memory involved; cannot fail.
     let (uid, gid) = (unsafe { libc::geteuid() }, unsafe { libc::getegid() });
+    let is_alone = || private_uids().zip(private_gids()).is_none();
     match (uid, setup.user_namespace) {
+        (0, UserNamespace::Required | UserNamespace::Preferred) if is_alone() => vec![Strategy::Single],
         (0, UserNamespace::Required) => vec![Strategy::Private],
         (0, UserNamespace::Preferred) => vec![Strategy::Private, Strategy::Bare],
         (0, UserNamespace::Off) => vec![Strategy::Bare],
@@ -135,7 +137,9 @@ impl Strategy {
     /// What the users of a namespace take of per-user limits (inotify, pending signals, namespaces: namespaces(7)) is charged to its
     /// owner as well. Were that root, one container could use up what all others and the host's root have.
     pub fn own_namespace(&self, clone: impl FnOnce() -> io::Result<Fork>) -> io::Result<Fork> {
-        if *self != Self::Private {
+        // Only whom it belongs to, or who may administrate all of them, can write its maps; root without that right keeps it.
+        let administrates = || capability::effective().is_ok_and(|has| has.0 & capability::Capabilities::ADMIN.0 != 0);
+        if *self != Self::Private || !administrates() {
             return clone();
         }
         prctl::set_securebits(capability::NO_SETUID_FIXUP)?;
@@ -153,7 +157,9 @@ impl Strategy {
     /// Who the init with this pid is, by the ids of the launcher and the host.
     pub fn init_outside(&self, pid: i32) -> Identity {
         match self {
-            Self::Private | Self::Bare => Identity { uid: private_uids().pair(pid).0, gid: private_gids().pair(pid).0 },
+            Self::Private | Self::Bare => {
+                Identity { uid: given(private_uids()).pair(pid).0, gid: given(private_gids()).pair(pid).0 }
+            }
             Self::Ranges { uids, gids } => Identity { uid: uids.pair(pid).0, gid: gids.pair(pid).0 },
             // SAFETY: no memory involved; cannot fail.
             Self::Single => Identity { uid: unsafe { libc::geteuid() }, gid: unsafe { libc::getegid() } },
@@ -168,8 +174,8 @@ impl Strategy {
         let range = |inside, outside| IdRange { inside, outside, length: 1 };
         match self {
             Self::Private => {
-                let (init_uid, program_uid) = private_uids().pair(pid);
-                let (init_gid, program_gid) = private_gids().pair(pid);
+                let (init_uid, program_uid) = given(private_uids()).pair(pid);
+                let (init_gid, program_gid) = given(private_gids()).pair(pid);
                 let uids = [range(init.uid, init_uid), range(program.uid, program_uid)];
                 let gids = [range(init.gid, init_gid), range(program.gid, program_gid)];
                 write_maps(pid, &uids, &gids)?;
@@ -188,8 +194,8 @@ impl Strategy {
                 Ok(Ids { init: program, program })
             }
             Self::Bare => {
-                let (init_uid, program_uid) = private_uids().pair(pid);
-                let (init_gid, program_gid) = private_gids().pair(pid);
+                let (init_uid, program_uid) = given(private_uids()).pair(pid);
+                let (init_gid, program_gid) = given(private_gids()).pair(pid);
                 Ok(Ids {
                     init: Identity { uid: init_uid, gid: init_gid },
                     program: Identity { uid: program_uid, gid: program_gid },
@@ -209,28 +215,33 @@ fn write_maps(pid: i32, uids: &[IdRange], gids: &[IdRange]) -> Result<(), Failur
 fn owner() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     const EACH: u32 = 32;
-    let Subordinate { first, length } = private_uids();
+    let Subordinate { first, length } = given(private_uids());
     let number = std::process::id().wrapping_mul(EACH) + NEXT.fetch_add(1, Ordering::Relaxed) % EACH;
     if first == PRIVATE_FIRST { PRIVATE_FIRST + PRIVATE_LENGTH + number } else { first + number % length }
 }
 
 /// The user ids that root may give away: the private range, or in a container whose map lacks it the upper half of the longest
-/// range that the map has.
-fn private_uids() -> Subordinate {
-    static RANGE: OnceLock<Subordinate> = OnceLock::new();
+/// range that the map has. `None` if there are none.
+fn private_uids() -> Option<Subordinate> {
+    static RANGE: OnceLock<Option<Subordinate>> = OnceLock::new();
     *RANGE.get_or_init(|| private("/proc/self/uid_map"))
 }
 
 /// The same of group ids.
-fn private_gids() -> Subordinate {
-    static RANGE: OnceLock<Subordinate> = OnceLock::new();
+fn private_gids() -> Option<Subordinate> {
+    static RANGE: OnceLock<Option<Subordinate>> = OnceLock::new();
     *RANGE.get_or_init(|| private("/proc/self/gid_map"))
 }
 
-fn private(map: &str) -> Subordinate {
-    let whole = Subordinate { first: PRIVATE_FIRST, length: PRIVATE_LENGTH };
-    let Ok(text) = fs::read_to_string(map) else { return whole };
-    private_of(&text).unwrap_or(whole)
+/// What to use where nothing else is left: without a user namespace ids need no map of ours.
+fn given(range: Option<Subordinate>) -> Subordinate {
+    range.unwrap_or(WHOLE)
+}
+
+const WHOLE: Subordinate = Subordinate { first: PRIVATE_FIRST, length: PRIVATE_LENGTH };
+
+fn private(map: &str) -> Option<Subordinate> {
+    fs::read_to_string(map).map_or(Some(WHOLE), |text| private_of(&text))
 }
 
 fn private_of(map: &str) -> Option<Subordinate> {
@@ -240,7 +251,7 @@ fn private_of(map: &str) -> Option<Subordinate> {
     });
     let end = u64::from(PRIVATE_FIRST + PRIVATE_LENGTH);
     if ranges.clone().any(|(inside, length)| inside <= u64::from(PRIVATE_FIRST) && inside + length >= end) {
-        return Some(Subordinate { first: PRIVATE_FIRST, length: PRIVATE_LENGTH });
+        return Some(WHOLE);
     }
     let (inside, length) = ranges.max_by_key(|(_, length)| *length)?;
     let half = length / 2;

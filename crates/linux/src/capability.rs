@@ -37,6 +37,9 @@ impl Capabilities {
     /// The same where they are the host's: to look, and not to write.
     pub const SUPERVISOR_BARE: Self = Self(1 << SYS_PTRACE | 1 << KILL | 1 << SYS_NICE | 1 << DAC_READ_SEARCH);
 
+    /// What it takes to write the id maps of somebody else's user namespace.
+    pub const ADMIN: Self = Self(1 << SYS_ADMIN);
+
     /// These and those.
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
