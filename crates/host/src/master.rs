@@ -346,7 +346,7 @@ impl Master {
         self.connection.kill(run, signal);
     }
 
-    /// Kills a run. If init has not reported its end 5 seconds later, the container is killed.
+    /// Kills a run. If init has not reported its end 10 seconds later, the container is killed.
     pub fn cancel(&self, run: RequestId) {
         self.connection.cancel(run);
     }

@@ -19,7 +19,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// How long a run may take to end once it is cancelled, before init is killed with all else.
-const CANCEL_SECONDS: u64 = 5;
+const CANCEL_SECONDS: u64 = 10;
 /// How long init may take to put a thread into a group, or to end one.
 const GROUP_SECONDS: u64 = 30;
 
