@@ -13,13 +13,14 @@ import { onLoss } from './loss.js'
 import { abortSignal, type Cancellable } from './options/cancellable.js'
 import { checkNames, names } from './options/names.js'
 import { containerPath, display, fileMode, type ContainerPath } from './options/primitives.js'
+import { copyInDirectory, encodeDirectory, type DirectoryOptions } from './tree/copy-in-directory.js'
 
 /** Options of `copyIn()`. */
-export interface CopyInOptions extends Cancellable {
+export interface CopyInOptions extends DirectoryOptions, Cancellable {
   /**
    * Permission bits of the file, exactly: no umask applies. (The set-ID bits mean nothing in a container, and the kernel may drop
    * them: every mount is nosuid.) @default those of the source if it is a path or URL, else
-   * 0o644
+   * 0o644. Of a directory: those of each file in it, and directories may be entered by whoever may read
    */
   mode?: number | undefined
 }
@@ -28,7 +29,17 @@ const DEFAULT_MODE = 0o644
 /** Up to here a write to memory takes less time than a trip to the thread pool and back. */
 const SYNC_BYTES = 64 * 1024
 
-const allowed = names<CopyInOptions>('options', { mode: true, signal: true })
+const allowed = names<CopyInOptions>('options', {
+  mode: true,
+  include: true,
+  exclude: true,
+  maxEntries: true,
+  maxBytes: true,
+  signal: true,
+})
+
+/** What a file can be filled with. */
+type FileContent = Exclude<Content, { kind: 'directory' }>
 
 class CopyCancellation extends Cancellation {
   chunks: Chunks | undefined
@@ -48,12 +59,17 @@ export async function copyIn(
   checkSource('source', source)
   const target = containerPath('path', path)
   const mode = options.mode === undefined ? undefined : fileMode('mode', options.mode)
+  const directory = encodeDirectory(options)
   const signal = abortSignal(options.signal)
   refuseAborted(signal)
 
   const cancellation = new CopyCancellation(signal)
   try {
     const content = await openSource(source)
+    if (content.kind === 'directory') {
+      await copyInDirectory(container, content.fd, target, directory, mode, signal)
+      return
+    }
     if (content.kind === 'bytes') {
       await replace(container, target, mode ?? DEFAULT_MODE, content, cancellation)
       return
@@ -85,7 +101,7 @@ async function replace(
   container: Container,
   path: ContainerPath,
   mode: number,
-  content: Content,
+  content: FileContent,
   cancellation: CopyCancellation,
 ): Promise<void> {
   const { error, fd, ticket } = await expect(container, container.replace(path, mode)).settled
@@ -110,7 +126,12 @@ async function replace(
   if (committed.error !== undefined) throw failure(committed.error)
 }
 
-async function fill(fd: number, path: ContainerPath, content: Content, cancellation: CopyCancellation): Promise<void> {
+async function fill(
+  fd: number,
+  path: ContainerPath,
+  content: FileContent,
+  cancellation: CopyCancellation,
+): Promise<void> {
   const check = (): void => cancellation.check()
   if (content.kind === 'bytes') {
     await write(fd, path, content.bytes, check)

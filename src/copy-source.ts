@@ -17,7 +17,7 @@ import { descriptor, text } from './options/primitives.js'
 /**
  * What can be copied into a container:
  *
- * - a string or a `file:` URL: a file of the host;
+ * - a string or a `file:` URL: a file of the host, or for `copyIn()` a directory with all that is in it;
  * - bytes;
  * - an open file, as `{ fd }` or a FileHandle: read from its current position to its end, and left open there;
  * - a Node stream, a web stream, or any async iterable of bytes or strings: read to its end, and destroyed if the copy fails.
@@ -35,6 +35,7 @@ export type CopySource =
 /** A source that is ready to be read. */
 export type Content =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  | { readonly kind: 'directory'; readonly path: string; readonly fd: number }
   | { readonly kind: 'chunks'; readonly mode: number | undefined; readonly chunks: Chunks }
 
 /** Chunks that can be given up at any moment, also while one is awaited. */
@@ -94,7 +95,9 @@ async function openPath(path: string): Promise<Content> {
   } catch (error) {
     throw hostFailure("open the host's file", path, error)
   }
-  const { mode, size } = fstatSync(fd)
+  const stat = fstatSync(fd)
+  if (stat.isDirectory()) return { kind: 'directory', path, fd }
+  const { mode, size } = stat
   return { kind: 'chunks', mode: mode & PERMISSIONS, chunks: new FileChunks(fd, path, size) }
 }
 

@@ -27,4 +27,5 @@ mod probe;
 mod seccomp;
 mod setup;
 mod trace;
+mod tree;
 mod value;

@@ -1,0 +1,137 @@
+//! Going through a tree of a container, which may have any shape, and another one at every look.
+//!
+//! One directory after the other, and nothing on the stack but those that are still to be looked at: neither descriptors nor
+//! memory depend on how deep it goes. Every name that is listed counts, so whoever makes files faster than they are listed is
+//! noticed; a name that turns up twice in a directory, because that changed meanwhile, is passed over. What is gone when its turn comes
+//! might as well have been gone before.
+
+use super::call::Calls;
+use super::join;
+use crate::error::Error;
+use hotcell_protocol::{Base, FileKind, Listed, Step};
+use nix::libc;
+use std::collections::HashSet;
+use std::rc::Rc;
+
+/// Counts what was looked at.
+pub(super) struct Counter {
+    most: u64,
+    left: u64,
+}
+
+impl Counter {
+    pub(super) fn new(most: u64) -> Self {
+        Self { most, left: most }
+    }
+
+    /// So many more.
+    pub(super) fn count(&mut self, entries: usize) -> Result<(), Error> {
+        match self.left.checked_sub(entries as u64) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(Error::Exceed { limit: "maxEntries", most: self.most }),
+        }
+    }
+}
+
+/// Calls `visit` with each directory and a part of what is in it, until there is no more. It says which of these are directories to go into.
+pub(super) fn walk(
+    calls: &Calls,
+    base: Base<'_>,
+    counter: &mut Counter,
+    mut visit: impl FnMut(&[u8], Vec<Listed>) -> Result<Vec<Vec<u8>>, Error>,
+) -> Result<(), Error> {
+    // The name, and the path of the directory that it is in: paths of a thousand siblings would be as many copies of that.
+    let mut pending: Vec<(Rc<Vec<u8>>, Vec<u8>)> = vec![(Rc::default(), Vec::new())];
+    while let Some((parent, name)) = pending.pop() {
+        let is_base = parent.is_empty() && name.is_empty();
+        let directory = Rc::new(if is_base { Vec::new() } else { join(&parent, &name)? });
+        let mut listing = Names::new(calls, base, &directory);
+        while let Some(entries) = listing.next(counter)? {
+            let below = visit(&directory, entries)?;
+            pending.extend(below.into_iter().map(|name| (Rc::clone(&directory), name)));
+        }
+    }
+    Ok(())
+}
+
+/// The entries of one directory, a part at a time.
+struct Names<'a> {
+    calls: &'a Calls,
+    base: Base<'a>,
+    directory: &'a [u8],
+    /// Where to go on.
+    next: Option<i64>,
+    /// Of a directory that takes several parts.
+    seen: HashSet<Vec<u8>>,
+}
+
+impl<'a> Names<'a> {
+    fn new(calls: &'a Calls, base: Base<'a>, directory: &'a [u8]) -> Self {
+        Self { calls, base, directory, next: Some(0), seen: HashSet::new() }
+    }
+
+    fn next(&mut self, counter: &mut Counter) -> Result<Option<Vec<Listed>>, Error> {
+        let Some(offset) = self.next else { return Ok(None) };
+        let listing = match self.calls.list(self.base, self.directory, offset) {
+            Err(error) if is_gone(&error) && !self.directory.is_empty() => return Ok(None),
+            other => other?,
+        };
+        // At least one, so that parts without an end come to one.
+        counter.count(listing.entries.len().max(1))?;
+        self.next = listing.next;
+        let mut entries = listing.entries;
+        if self.next.is_some() || !self.seen.is_empty() {
+            entries.retain(|entry| self.seen.insert(entry.name.clone()));
+        }
+        Ok(Some(entries))
+    }
+}
+
+/// A directory as a whole, with what [`hotcell_protocol::Listing`] says of it.
+pub(super) struct Directory {
+    pub(super) entries: Vec<Listed>,
+    pub(super) is_opaque: bool,
+}
+
+/// Lists all of a directory; `None` if there is none (any more).
+pub(super) fn list_all(
+    calls: &Calls,
+    base: Base<'_>,
+    path: &[u8],
+    counter: &mut Counter,
+) -> Result<Option<Directory>, Error> {
+    let (mut directory, mut offset) = (Directory { entries: Vec::new(), is_opaque: false }, 0);
+    loop {
+        let listing = match calls.list(base, path, offset) {
+            Err(error) if is_gone(&error) && !path.is_empty() => return Ok(None),
+            other => other?,
+        };
+        counter.count(listing.entries.len().max(1))?;
+        directory.is_opaque |= listing.is_opaque;
+        directory.entries.extend(listing.entries);
+        match listing.next {
+            Some(next) => offset = next,
+            None => return Ok(Some(directory)),
+        }
+    }
+}
+
+/// Whether a directory is no longer there, or something else is in its place.
+fn is_gone(error: &Error) -> bool {
+    let Error::Perform(failure) = error else { return false };
+    matches!(failure.step, Step::OpenDirectory) && matches!(failure.errno, libc::ENOENT | libc::ENOTDIR | libc::ELOOP)
+}
+
+/// Whether a file is no longer there, or something else is in its place.
+pub(super) fn is_gone_file(failure: &hotcell_protocol::Failure) -> bool {
+    failure.step == Step::CheckFileType && matches!(failure.errno, libc::EINVAL | libc::EISDIR)
+        || matches!(failure.errno, libc::ENOENT | libc::ELOOP | libc::ENXIO)
+}
+
+/// The names of those that are directories.
+pub(super) fn directories(entries: &[Listed]) -> impl Iterator<Item = &[u8]> {
+    entries.iter().filter(|entry| entry.kind == FileKind::Directory).map(|entry| entry.name.as_slice())
+}
