@@ -356,7 +356,7 @@ test('an archive may not lead out of its directory', async (t) => {
 test('what a program planted does not lead out either', async (t) => {
   const master = await createMaster(t)
   await shell(master, 'mkdir target out; ln -s ../out target/d; mkfifo target/f; echo x > target/file')
-  await rejects(t, master.copyInTar(tar([{ name: 'd/x', content: 'x' }]), 'target'), 'ENOTDIR').catch(() => undefined)
+  await rejects(t, master.copyInTar(tar([{ name: 'd/x', content: 'x' }]), 'target'), 'ELOOP')
   t.is(await shell(master, 'ls out'), '')
   // A FIFO, a link and a file are replaced, never opened or followed.
   await shell(master, 'echo kept > out/kept; ln -sf ../out/kept target/l')
@@ -420,7 +420,7 @@ test('bombs', async (t) => {
       'GNU.sparse.major': '1',
       'GNU.sparse.minor': '0',
       'GNU.sparse.name': 'x',
-      'GNU.sparse.realsize': '9223372036854775807',
+      'GNU.sparse.realsize': '9223372036854775808',
     }),
     { name: 'x', content: '0\n'.padEnd(512, '\0') },
   ])
@@ -524,7 +524,7 @@ test('hostile trees: FIFOs, sockets, links in a loop, closed directories, hard l
   t.is(await shell(master, 'cd again; cat sub/hard closed/in; stat -c %h file; ls -A | wc -l'), 'content\nin\n2\n10\n')
 })
 
-test('a tree of 20,000 levels is an error, and none of ours', async (t) => {
+test.serial('a tree of 20,000 levels is an error, and none of ours', async (t) => {
   const master = await createMaster(t)
   const program = await install(master, 'tree')
   t.is((await master.run(program, ['deep', 'deep', '20000'])).status, 'ok')
@@ -584,14 +584,15 @@ test('a tree that changes all the time comes out whole or as an error, and every
 function namesOf(archive: Buffer): string[] {
   const names: string[] = []
   for (let at = 0; archive[at] !== 0;) {
-    names.push(archive.toString('latin1', at, archive.indexOf(0, at)).replace(/\/$/, ''))
+    if (archive[at + 156] !== 'x'.charCodeAt(0))
+      names.push(archive.toString('latin1', at, archive.indexOf(0, at)).replace(/\/$/, ''))
     const size = parseInt(archive.toString('latin1', at + 124, at + 136), 8)
     at += 512 + Math.ceil(size / 512) * 512
   }
   return names
 }
 
-test('a stream that nobody reads begins nothing; one that is destroyed ends', async (t) => {
+test.serial('a stream that nobody reads begins nothing; one that is destroyed ends', async (t) => {
   const master = await createMaster(t)
   await shell(master, 'mkdir d; head -c 50000000 /dev/zero > d/large')
   const before = openFds().size
@@ -729,7 +730,7 @@ test('list says what is there', async (t) => {
   await t.throwsAsync(master.list('a', { glob: 'x' } as never), { instanceOf: TypeError, message: /glob/ })
 })
 
-test('copies leave no descriptor and no temporary file', async (t) => {
+test.serial('copies leave no descriptor and no temporary file', async (t) => {
   const master = await createMaster(t)
   const root = sampleTree(t)
   const round = async (): Promise<void> => {

@@ -83,7 +83,7 @@ export async function copyInTar(
     let broken: unknown
     let isBroken = false
     try {
-      await pump(content, transfer, () => over)
+      await pump(content, transfer)
     } catch (error) {
       if (!over) {
         isBroken = true
@@ -101,24 +101,26 @@ export async function copyInTar(
   }
 }
 
-/** Writes all of it into the pipe, and closes that. */
-async function pump(content: Content, transfer: Transfer, isOver: () => boolean): Promise<void> {
+/** Writes all of it into the pipe, as long as somebody reads it, and closes that. */
+async function pump(content: Content, transfer: Transfer): Promise<void> {
   if (content.kind === 'bytes') {
     await write(transfer, content.bytes)
   } else if (content.kind === 'chunks') {
     for (;;) {
       const chunk = await content.chunks.next()
-      if (chunk === undefined || isOver()) break
-      await write(transfer, chunk)
+      if (chunk === undefined) break
+      // A source that always has more would never let the reply through that says why nobody reads.
+      if (!(await write(transfer, chunk))) return
     }
   }
   transfer.socket?.end()
 }
 
-/** The chunk may be used again afterwards. That nobody reads it any more is told by the reply. */
-async function write(transfer: Transfer, chunk: Uint8Array): Promise<void> {
+/** Whether there is somebody who reads; why not is told by the reply. The chunk may be used again afterwards. */
+async function write(transfer: Transfer, chunk: Uint8Array): Promise<boolean> {
   const { socket } = transfer
-  if (socket === undefined || socket.destroyed || chunk.length === 0) return
+  if (socket === undefined || socket.destroyed) return false
+  if (chunk.length === 0) return true
   await new Promise<void>((resolve) => {
     const done = (): void => {
       socket.off('close', done)
@@ -127,4 +129,5 @@ async function write(transfer: Transfer, chunk: Uint8Array): Promise<void> {
     socket.once('close', done)
     socket.write(chunk, done)
   })
+  return !socket.destroyed
 }

@@ -40,6 +40,26 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// Whether something below this directory can match: by the components that both have.
+    fn may_match_below(&self, directory: &[u8]) -> bool {
+        // Braces may hold slashes.
+        if self.is_name || self.glob.contains(&b'{') {
+            return true;
+        }
+        let components = self.glob.split(|byte| *byte == b'/');
+        for (wanted, name) in components.zip(directory.split(|byte| *byte == b'/')) {
+            if wanted == b"**" {
+                return true;
+            }
+            if !fast_glob::glob_match(wanted, name) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
 impl Selection {
     /// What matches `include` (everything, if it is empty) and not `exclude`.
     pub fn new<S: AsRef<str>>(include: &[S], exclude: &[S]) -> Self {
@@ -55,7 +75,9 @@ impl Selection {
 
     /// Whether nothing below this directory is meant.
     pub fn excludes_below(&self, directory: &[u8]) -> bool {
+        let is_wanted = |pattern: &Pattern| pattern.may_match_below(directory);
         self.exclude.iter().any(|pattern| pattern.covers(directory))
+            || !self.include.is_empty() && !self.include.iter().any(is_wanted)
     }
 }
 
@@ -88,6 +110,17 @@ mod tests {
         assert!(includes(&["src"], &["src/gen"], "src/main.c"));
         assert!(!includes(&["src"], &["src/gen"], "src/gen/main.c"));
         assert!(Selection::new(&[], &["./target"]).excludes_below(b"target/debug"));
+    }
+
+    #[test]
+    fn directories_that_hold_nothing_that_is_meant_are_not_gone_into() {
+        let below =
+            |include: &[&str], directory: &str| !Selection::new(include, &[]).excludes_below(directory.as_bytes());
+        assert!(below(&["*.c"], "any/where"));
+        assert!(below(&["src/lib/*.c"], "src") && below(&["src/lib/*.c"], "src/lib"));
+        assert!(!below(&["src/lib/*.c"], "test") && !below(&["/src/lib/*.c"], "src/other"));
+        assert!(below(&["src/**/*.c"], "src/a/b/c") && below(&["**/x/y"], "a"));
+        assert!(below(&["s?c/x"], "src") && below(&["{a/b,c}/d"], "z") && below(&["src/"], "src/deep/er"));
     }
 
     #[test]

@@ -114,7 +114,8 @@ impl<R: Read> Reader<R> {
             (self.left, self.padding) = (0, 0);
             let Some(header) = self.header()? else { return Ok(None) };
             self.headers = self.headers.checked_sub(1).ok_or(Error::Exceed { limit: "maxEntries", most: self.most })?;
-            let size = header.size().map_err(|_| malformed("the size of an entry is no number"))?;
+            // Not `size()`, which of a file with holes is that of the file.
+            let size = header.entry_size().map_err(|_| malformed("the size of an entry is no number"))?;
             match header.entry_type().as_byte() {
                 b'g' => self.begin(size),
                 b'x' => {
