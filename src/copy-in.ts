@@ -67,6 +67,8 @@ export async function copyIn(
   try {
     const content = await openSource(source)
     if (content.kind === 'directory') {
+      if (cancellation.aborted) discardFd(content.fd)
+      cancellation.check()
       await copyInDirectory(container, content.fd, target, directory, mode, signal)
       return
     }

@@ -56,10 +56,10 @@ export function copyOutTar(container: Container, path: ContainerPath, options: C
   const maxEntries = bound('maxEntries', options.maxEntries, DEFAULT_MAX_ENTRIES)
   const maxBytes = bound('maxBytes', options.maxBytes, DEFAULT_MAX_BYTES)
   const signal = abortSignal(options.signal)
-  return new Archive(() => start(container, source, selection, maxEntries, maxBytes), signal)
+  return new Archive(() => begin(container, source, selection, maxEntries, maxBytes), signal)
 }
 
-function start(
+function begin(
   container: Container,
   path: ContainerPath,
   { include, exclude }: EncodedSelection,
@@ -118,6 +118,12 @@ class Archive extends Readable {
       return
     }
     transfer.stop()
-    void transfer.settled().then(() => callback(error))
+    void this.#destroyed(transfer, error, callback)
+  }
+
+  /** Its end is when nothing of it goes on any more. */
+  async #destroyed(transfer: Transfer, error: Error | null, callback: (error?: Error | null) => void): Promise<void> {
+    await transfer.settled()
+    callback(error)
   }
 }

@@ -26,10 +26,10 @@ pub(super) fn changes(calls: &Calls, path: &[u8], entries: u64, output: File) ->
     // Directories of the upper layer, and whether the lower one has a directory there too.
     let mut pending = vec![(Vec::new(), true)];
     while let Some((directory, is_merged)) = pending.pop() {
-        let Some(upper) = list_all(calls, Base::Upper(path), &directory, &mut counter)? else { continue };
-        let lower = if is_merged { list_all(calls, Base::Lower(path), &directory, &mut counter)? } else { None };
-        let mut lower: BTreeMap<Vec<u8>, Listed> =
-            lower.into_iter().flat_map(|lower| lower.entries).map(|entry| (entry.name.clone(), entry)).collect();
+        let upper = list_all(calls, Base::Upper(path), &directory, &mut counter)?;
+        let lower =
+            if is_merged { list_all(calls, Base::Lower(path), &directory, &mut counter)?.entries } else { Vec::new() };
+        let mut lower: BTreeMap<Vec<u8>, Listed> = lower.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
         for entry in upper.entries {
             let path = join(&directory, &entry.name)?;
             let before = lower.remove(&entry.name);

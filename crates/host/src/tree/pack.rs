@@ -131,7 +131,7 @@ impl Packer {
         if stored == size {
             self.header(&mut header, &path, b"", size, Vec::new())?;
         } else {
-            let map = sparse_map(&stretches);
+            let map = sparse_map(&stretches, size);
             let total = map.len() as u64 + stored;
             let records = vec![
                 (&b"GNU.sparse.major"[..], b"1".to_vec()),
@@ -285,9 +285,10 @@ fn stretches(file: &File, size: u64) -> io::Result<Vec<Stretch>> {
 }
 
 /// The map of version 1.0 of GNU's sparse format: how many, and then offset and length of each, a number a line, up to a whole block.
-fn sparse_map(stretches: &[Stretch]) -> Vec<u8> {
-    let mut map = format!("{}\n", stretches.len()).into_bytes();
-    for (from, to) in stretches {
+/// The last is empty, and at the end of the file: GNU tar takes it for that, whatever the records say.
+fn sparse_map(stretches: &[Stretch], size: u64) -> Vec<u8> {
+    let mut map = format!("{}\n", stretches.len() + 1).into_bytes();
+    for (from, to) in stretches.iter().chain([&(size, size)]) {
         map.extend_from_slice(format!("{from}\n{}\n", to - from).as_bytes());
     }
     map.resize(map.len().next_multiple_of(BLOCK as usize), 0);
@@ -321,7 +322,8 @@ mod tests {
         assert!(found[0].0 <= 1 << 20 && found[0].1 > 1 << 20 && found[0].1 < 1 << 29);
         // cut off meanwhile
         assert_eq!(stretches(&file, 4096).unwrap(), []);
-        assert_eq!(sparse_map(&[(4096, 8192)]).len(), 512);
-        assert!(sparse_map(&[(4096, 8192)]).starts_with(b"1\n4096\n4096\n\0"));
+        let map = sparse_map(&[(4096, 8192)], 10_000);
+        assert_eq!(map.len(), 512);
+        assert!(map.starts_with(b"2\n4096\n4096\n10000\n0\n\0"));
     }
 }

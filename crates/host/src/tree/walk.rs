@@ -49,7 +49,7 @@ pub(super) fn walk(
         let is_base = parent.is_empty() && name.is_empty();
         let directory = Rc::new(if is_base { Vec::new() } else { join(&parent, &name)? });
         let mut listing = Names::new(calls, base, &directory);
-        while let Some(entries) = listing.next(counter)? {
+        while let Some(entries) = listing.part(counter)? {
             let below = visit(&directory, entries)?;
             pending.extend(below.into_iter().map(|name| (Rc::clone(&directory), name)));
         }
@@ -66,14 +66,16 @@ struct Names<'a> {
     next: Option<i64>,
     /// Of a directory that takes several parts.
     seen: HashSet<Vec<u8>>,
+    is_opaque: bool,
 }
 
 impl<'a> Names<'a> {
     fn new(calls: &'a Calls, base: Base<'a>, directory: &'a [u8]) -> Self {
-        Self { calls, base, directory, next: Some(0), seen: HashSet::new() }
+        Self { calls, base, directory, next: Some(0), seen: HashSet::new(), is_opaque: false }
     }
 
-    fn next(&mut self, counter: &mut Counter) -> Result<Option<Vec<Listed>>, Error> {
+    /// The next part; `None` at the end, and if the directory is gone.
+    fn part(&mut self, counter: &mut Counter) -> Result<Option<Vec<Listed>>, Error> {
         let Some(offset) = self.next else { return Ok(None) };
         let listing = match self.calls.list(self.base, self.directory, offset) {
             Err(error) if is_gone(&error) && !self.directory.is_empty() => return Ok(None),
@@ -81,10 +83,16 @@ impl<'a> Names<'a> {
         };
         // At least one, so that parts without an end come to one.
         counter.count(listing.entries.len().max(1))?;
+        self.is_opaque |= listing.is_opaque;
         self.next = listing.next;
         let mut entries = listing.entries;
         if self.next.is_some() || !self.seen.is_empty() {
+            let listed = entries.len();
             entries.retain(|entry| self.seen.insert(entry.name.clone()));
+            // What is made anew gets a place at the end of a tmpfs, so somebody who makes the same names again and again would keep us there.
+            if entries.is_empty() && listed > 0 {
+                self.next = None;
+            }
         }
         Ok(Some(entries))
     }
@@ -96,27 +104,13 @@ pub(super) struct Directory {
     pub(super) is_opaque: bool,
 }
 
-/// Lists all of a directory; `None` if there is none (any more).
-pub(super) fn list_all(
-    calls: &Calls,
-    base: Base<'_>,
-    path: &[u8],
-    counter: &mut Counter,
-) -> Result<Option<Directory>, Error> {
-    let (mut directory, mut offset) = (Directory { entries: Vec::new(), is_opaque: false }, 0);
-    loop {
-        let listing = match calls.list(base, path, offset) {
-            Err(error) if is_gone(&error) && !path.is_empty() => return Ok(None),
-            other => other?,
-        };
-        counter.count(listing.entries.len().max(1))?;
-        directory.is_opaque |= listing.is_opaque;
-        directory.entries.extend(listing.entries);
-        match listing.next {
-            Some(next) => offset = next,
-            None => return Ok(Some(directory)),
-        }
+/// Lists all of a directory; nothing, if there is none (any more).
+pub(super) fn list_all(calls: &Calls, base: Base<'_>, path: &[u8], counter: &mut Counter) -> Result<Directory, Error> {
+    let (mut names, mut entries) = (Names::new(calls, base, path), Vec::new());
+    while let Some(part) = names.part(counter)? {
+        entries.extend(part);
     }
+    Ok(Directory { entries, is_opaque: names.is_opaque })
 }
 
 /// Whether a directory is no longer there, or something else is in its place.
