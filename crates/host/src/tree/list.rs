@@ -2,7 +2,7 @@
 
 use super::call::Calls;
 use super::glob::Selection;
-use super::walk::{Counter, directories, walk};
+use super::walk::{Counter, Part, directories, walk};
 use super::{file_error, join};
 use crate::error::Error;
 use hotcell_protocol::{Base, Listed};
@@ -18,7 +18,7 @@ pub(super) fn list(
     output: File,
 ) -> Result<(), Error> {
     let mut output = BufWriter::new(output);
-    walk(calls, base, &mut Counter::new(entries), |directory, entries| {
+    walk(calls, base, &mut Counter::new(entries), |Part { directory, entries, .. }| {
         let mut below = Vec::new();
         for name in directories(&entries) {
             if !selection.excludes_below(&join(directory, name)?) {

@@ -6,7 +6,7 @@
 
 use super::call::Calls;
 use super::glob::Selection;
-use super::walk::{Counter, directories, is_gone_file, walk};
+use super::walk::{Counter, Part, directories, is_gone_file, walk};
 use super::{Bounds, CHUNK_BYTES, file_error, join};
 use crate::error::Error;
 use hotcell_protocol::{Base, FileKind, Listed};
@@ -39,7 +39,11 @@ pub(super) fn copy_out(
         links: HashMap::new(),
         buffer: vec![0; CHUNK_BYTES],
     };
-    walk(calls, base, &mut Counter::new(bounds.entries), |directory, entries| {
+    walk(calls, base, &mut Counter::new(bounds.entries), |Part { directory, is_first, mode, mtime_ns, entries }| {
+        // Right before what is in it, as whoever unpacks it may close it behind that.
+        if is_first && !directory.is_empty() && selection.includes(directory) {
+            packer.add_directory(mode, mtime_ns, directory)?;
+        }
         let mut below = Vec::new();
         for name in directories(&entries) {
             if !selection.excludes_below(&join(directory, name)?) {
@@ -52,7 +56,7 @@ pub(super) fn copy_out(
             if selection.includes(&path) {
                 match entry.kind {
                     FileKind::File => files.push(entry.name.as_slice()),
-                    FileKind::Directory | FileKind::Symlink => packer.add(entry, &path)?,
+                    FileKind::Symlink => packer.add_symlink(entry, &path)?,
                     _ => {}
                 }
             }
@@ -103,13 +107,14 @@ impl Packer {
         self.output.flush().map_err(|error| not_written(&error))
     }
 
-    /// A directory or a symbolic link.
-    fn add(&mut self, entry: &Listed, path: &[u8]) -> Result<(), Error> {
-        let is_link = entry.kind == FileKind::Symlink;
-        let kind = if is_link { EntryType::Symlink } else { EntryType::Directory };
-        let mut header = new_header(kind, entry.mode, entry.mtime_ns / 1_000_000_000);
-        let name = if is_link { path.to_vec() } else { [path, b"/"].concat() };
-        self.header(&mut header, &name, &entry.target, 0, Vec::new())
+    fn add_directory(&mut self, mode: u32, mtime_ns: i64, path: &[u8]) -> Result<(), Error> {
+        let mut header = new_header(EntryType::Directory, mode, mtime_ns / 1_000_000_000);
+        self.header(&mut header, &[path, b"/"].concat(), b"", 0, Vec::new())
+    }
+
+    fn add_symlink(&mut self, entry: &Listed, path: &[u8]) -> Result<(), Error> {
+        let mut header = new_header(EntryType::Symlink, entry.mode, entry.mtime_ns / 1_000_000_000);
+        self.header(&mut header, path, &entry.target, 0, Vec::new())
     }
 
     /// A regular file, or another name for one that was there.

@@ -36,12 +36,27 @@ impl Counter {
     }
 }
 
-/// Calls `visit` with each directory and a part of what is in it, until there is no more. It says which of these are directories to go into.
+/// A part of a directory.
+pub(super) struct Part<'a> {
+    /// Its path; empty for the base.
+    pub(super) directory: &'a [u8],
+    /// Whether nothing of it came before.
+    pub(super) is_first: bool,
+    /// Mode bits of the directory.
+    pub(super) mode: u32,
+    /// When it was changed last.
+    pub(super) mtime_ns: i64,
+    /// What is in it.
+    pub(super) entries: Vec<Listed>,
+}
+
+/// Calls `visit` with each directory, a part after the other, and all that is below before what stands beside it. It says which directories of a
+/// part are to be gone into.
 pub(super) fn walk(
     calls: &Calls,
     base: Base<'_>,
     counter: &mut Counter,
-    mut visit: impl FnMut(&[u8], Vec<Listed>) -> Result<Vec<Vec<u8>>, Error>,
+    mut visit: impl FnMut(Part<'_>) -> Result<Vec<Vec<u8>>, Error>,
 ) -> Result<(), Error> {
     // The name, and the path of the directory that it is in: paths of a thousand siblings would be as many copies of that.
     let mut pending: Vec<(Rc<Vec<u8>>, Vec<u8>)> = vec![(Rc::default(), Vec::new())];
@@ -49,8 +64,11 @@ pub(super) fn walk(
         let is_base = parent.is_empty() && name.is_empty();
         let directory = Rc::new(if is_base { Vec::new() } else { join(&parent, &name)? });
         let mut listing = Names::new(calls, base, &directory);
+        let mut is_first = true;
         while let Some(entries) = listing.part(counter)? {
-            let below = visit(&directory, entries)?;
+            let Names { mode, mtime_ns, .. } = listing;
+            let below = visit(Part { directory: &directory, is_first, mode, mtime_ns, entries })?;
+            is_first = false;
             pending.extend(below.into_iter().map(|name| (Rc::clone(&directory), name)));
         }
     }
@@ -67,11 +85,14 @@ struct Names<'a> {
     /// Of a directory that takes several parts.
     seen: HashSet<Vec<u8>>,
     is_opaque: bool,
+    /// Of the directory, as of the last part.
+    mode: u32,
+    mtime_ns: i64,
 }
 
 impl<'a> Names<'a> {
     fn new(calls: &'a Calls, base: Base<'a>, directory: &'a [u8]) -> Self {
-        Self { calls, base, directory, next: Some(0), seen: HashSet::new(), is_opaque: false }
+        Self { calls, base, directory, next: Some(0), seen: HashSet::new(), is_opaque: false, mode: 0, mtime_ns: 0 }
     }
 
     /// The next part; `None` at the end, and if the directory is gone.
@@ -81,9 +102,10 @@ impl<'a> Names<'a> {
             Err(error) if is_gone(&error) && !self.directory.is_empty() => return Ok(None),
             other => other?,
         };
-        // At least one, so that parts without an end come to one.
-        counter.count(listing.entries.len().max(1))?;
+        // At least one where more is to come, so that parts without an end come to one.
+        counter.count(listing.entries.len().max(usize::from(listing.next.is_some())))?;
         self.is_opaque |= listing.is_opaque;
+        (self.mode, self.mtime_ns) = (listing.mode, listing.mtime_ns);
         self.next = listing.next;
         let mut entries = listing.entries;
         if self.next.is_some() || !self.seen.is_empty() {
