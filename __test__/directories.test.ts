@@ -484,6 +484,10 @@ test('bounds of what comes out', async (t) => {
   await rejects(t, bytes(master.copyOutTar('d', { maxEntries: 4 })), 'ERR_HOTCELL_TOO_LARGE')
   await rejects(t, master.list('d', { maxEntries: 4 }), 'ERR_HOTCELL_TOO_LARGE')
   t.is((await master.list('d', { maxEntries: 5 })).length, 5)
+  // As many as init lists at once, and empty directories: neither counts for more than it is.
+  await shell(master, 'mkdir e; cd e; seq 1 128 | xargs touch; mkdir x; rm 128')
+  t.is((await master.list('e', { maxEntries: 128 })).length, 128)
+  await rejects(t, master.list('e', { maxEntries: 127 }), 'ERR_HOTCELL_TOO_LARGE')
   await rejects(t, bytes(master.copyOutTar('absent')), 'ENOENT')
   await rejects(t, bytes(master.copyOutTar('d/1')), 'ENOTDIR')
   t.throws(() => master.copyOutTar('d', { exclude: ['{'] }), { instanceOf: TypeError, message: /exclude\[0\]/ })
