@@ -55,6 +55,11 @@ export {
   type SeccompAction,
   type SeccompCondition,
 } from './src/seccomp-policy.js'
+export type { Changes, ChangesOptions } from './src/tree/changes.js'
+export type { CopyInTarOptions } from './src/tree/copy-in-tar.js'
+export type { CopyOutTarOptions } from './src/tree/copy-out-tar.js'
+export type { FileEntry, FileType, ListOptions } from './src/tree/list.js'
+export type { TreeSelection } from './src/tree/selection.js'
 export { probe, type HostFeature, type HostSupport } from './src/probe.js'
 export type { FileOperation, RunResult, TraceResult, Usage } from './src/result.js'
 export type { SandboxFile, SandboxStreamOptions } from './src/sandbox-file.js'

@@ -16,6 +16,7 @@ export type {
   SetupInput,
   Trace as NativeTrace,
   TraceRun as NativeTraceRun,
+  Transfer as NativeTransfer,
 } from '#binding'
 
 type Binding = typeof import('#binding')

@@ -13,23 +13,35 @@ import { fill } from './fill.js'
 import { onLoss } from './loss.js'
 import { abortSignal, type Cancellable } from './options/cancellable.js'
 import { checkNames, names } from './options/names.js'
-import { containerPath, display, fileMode, integerOrInfinity, type ContainerPath } from './options/primitives.js'
+import { containerPath, display, fileMode, type ContainerPath } from './options/primitives.js'
+import { copyInDirectory, encodeDirectory, type DirectoryOptions } from './tree/copy-in-directory.js'
 
 /** Options of `copyIn()`. */
-export interface CopyInOptions extends Cancellable {
+export interface CopyInOptions extends DirectoryOptions, Cancellable {
   /**
    * Permission bits of the file, exactly: no umask applies. (The set-ID bits mean nothing in a container, and the kernel may drop
-   * them: every mount is nosuid.) @default those of the source if it is a path, a URL or a SealedFile, else 0o644
+   * them: every mount is nosuid.) @default those of the source if it is a path, a URL or a SealedFile, else
+   * 0o644. Of a directory: those of each file in it, and directories may be entered by whoever may read
    */
   mode?: number | undefined
-  /** A larger source is `ERR_HOTCELL_TOO_LARGE`. @default Infinity: as much as the container's file system takes */
+  /**
+   * A larger source is `ERR_HOTCELL_TOO_LARGE`. Of a directory: all of its files together, holes not counted.
+   * @default Infinity: as much as the container's file system takes
+   */
   maxBytes?: number | undefined
 }
 
 const DEFAULT_MODE = 0o644
 const DOING = 'write the file in the container'
 
-const allowed = names<CopyInOptions>('options', { mode: true, maxBytes: true, signal: true })
+const allowed = names<CopyInOptions>('options', {
+  mode: true,
+  include: true,
+  exclude: true,
+  maxEntries: true,
+  maxBytes: true,
+  signal: true,
+})
 
 class CopyCancellation extends Cancellation {
   content: Content | undefined
@@ -49,16 +61,20 @@ export async function copyIn(
   checkSource('source', source)
   const target = containerPath('path', path)
   const mode = options.mode === undefined ? undefined : fileMode('mode', options.mode)
-  const maxBytes =
-    options.maxBytes === undefined
-      ? Infinity
-      : integerOrInfinity('maxBytes', options.maxBytes, 0, Number.MAX_SAFE_INTEGER)
+  const directory = encodeDirectory(options)
+  const maxBytes = directory.maxBytes
   const signal = abortSignal(options.signal)
   refuseAborted(signal)
 
   const cancellation = new CopyCancellation(signal)
   try {
     const content = await openSource(source)
+    if (content.kind === 'directory') {
+      if (cancellation.aborted) discardFd(content.fd)
+      cancellation.check()
+      await copyInDirectory(container, content.fd, target, directory, mode, signal)
+      return
+    }
     if (content.kind === 'bytes') {
       await replace(container, target, mode ?? DEFAULT_MODE, content, maxBytes, cancellation)
       return

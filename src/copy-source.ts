@@ -18,7 +18,7 @@ import { SealedFile } from './sealed-file.js'
 /**
  * What can be copied into a container:
  *
- * - a string or a `file:` URL: a file of the host;
+ * - a string or a `file:` URL: a file of the host, or for `copyIn()` a directory with all that is in it;
  * - bytes;
  * - an open file, as `{ fd }`, a FileHandle or a {@link SandboxFile} of any container: read from its current position to the end
  *   that it has when the copy begins, and left open there;
@@ -44,6 +44,12 @@ export type Content =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   | FileContent
   | { readonly kind: 'chunks'; readonly mode: number | undefined; readonly chunks: Chunks }
+
+/** A directory of this side. Whoever opened it closes it. */
+export interface Directory {
+  readonly kind: 'directory'
+  readonly fd: number
+}
 
 /** Chunks that can be given up at any moment, also while one is awaited. */
 export interface Chunks {
@@ -103,8 +109,24 @@ export function checkSource(name: string, source: unknown): void {
   throw invalidType(name, 'a path, a file: URL, bytes, an object with an "fd", a stream or an async iterable', source)
 }
 
+/** Opens a source that {@link checkSource} took, and that is no directory. `doing` is for messages, to be read after "cannot". */
+export async function openContent(source: CopySource, doing: string): Promise<Content> {
+  const content = await openSource(source)
+  if (content.kind !== 'directory') return content
+  closeSync(content.fd)
+  const cause = Object.assign(new Error('EISDIR'), { code: 'EISDIR', errno: -21, syscall: 'open' })
+  throw hostFailure(doing, source instanceof URL ? fileURLToPath(source) : String(source), cause)
+}
+
+/** The same, to be read by this process, whatever it is. `undefined` for bytes. */
+export function chunksOf(content: Content): Chunks | undefined {
+  if (content.kind === 'bytes') return undefined
+  if (content.kind === 'chunks') return content.chunks
+  return new FileChunks(content.fd, content.path, content.whole ? 0 : null)
+}
+
 /** Opens a source that {@link checkSource} took. */
-export async function openSource(source: CopySource): Promise<Content> {
+export async function openSource(source: CopySource): Promise<Content | Directory> {
   if (typeof source === 'string') return await openPath(source)
   if (source instanceof URL) return await openPath(fileURLToPath(source))
   if (source instanceof Uint8Array) return { kind: 'bytes', bytes: source }
@@ -136,7 +158,7 @@ export function stopContent(content: Content): void {
   else if (content.kind === 'chunks') content.chunks.stop()
 }
 
-async function openPath(path: string): Promise<Content> {
+async function openPath(path: string): Promise<Content | Directory> {
   let fd: number
   try {
     fd = await openAsync(path, 'r')
@@ -144,6 +166,7 @@ async function openPath(path: string): Promise<Content> {
     throw hostFailure("open the host's file", path, error)
   }
   const stats = fstatSync(fd)
+  if (stats.isDirectory()) return { kind: 'directory', fd }
   const mode = stats.mode & PERMISSIONS
   if (hasSize(stats)) return new FileContent(fd, mode, false, path)
   return { kind: 'chunks', mode, chunks: new FileChunks(fd, path) }
@@ -169,19 +192,23 @@ class FileChunks implements Chunks {
   /** The path of a file that was opened here. */
   readonly #path: string | undefined
   readonly #buffer = Buffer.allocUnsafe(CHUNK_BYTES)
+  /** Where to read next; `null`: where the descriptor is. */
+  #position: number | null
   #reading = false
   #stopped = false
 
-  constructor(fd: number, path: string | undefined) {
+  constructor(fd: number, path: string | undefined, position: number | null = null) {
     this.#fd = fd
     this.#path = path
+    this.#position = position
   }
 
   /** The chunk is overwritten by the next one. */
   async next(): Promise<Uint8Array | undefined> {
     this.#reading = true
     try {
-      const { bytesRead } = await readSome(this.#fd, this.#buffer, 0, this.#buffer.length, null)
+      const { bytesRead } = await readSome(this.#fd, this.#buffer, 0, this.#buffer.length, this.#position)
+      if (this.#position !== null) this.#position += bytesRead
       return bytesRead === 0 ? undefined : this.#buffer.subarray(0, bytesRead)
     } catch (error) {
       throw hostFailure("read the host's file", this.#path, error)

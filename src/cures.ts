@@ -68,6 +68,20 @@ const cures: Record<string, string> = {
   'MakeSymlink:EEXIST': 'Something stands at that path already: leave out the symlink, or the mount that made it',
   'MakeSymlink:EROFS': 'The path lies in a read-only mount',
   'ChangeDirectory:ENOENT': 'workDir must exist in the container: mount something there',
+  'MakeOverlay:ENODEV':
+    'The kernel has no overlayfs: load its module (modprobe overlay), or use copyIn() of the directory',
+  'MakeOverlay:EPERM': 'Overlays in a user namespace need Linux 5.11 or later: use copyIn() of the directory',
+  'MakeOverlay:EINVAL':
+    'The kernel refuses the source as a layer: something may be mounted below it, or it lies on a file system that overlayfs does ' +
+    "not take (or, with owner: 'program', on a kernel before 5.19): copyIn() of the directory works all the same",
+  'MakeOverlay:ENOTDIR': 'The source of an overlay must be a directory',
+  'FindOverlay:ENOENT': "Give the target of a mount with type: 'overlay'",
+  'OpenDirectory:ENOENT': "Check the path, which is the container's",
+  'OpenDirectory:ENOTDIR': 'It must be a directory',
+  'OpenDirectory:EACCES': 'A program has closed the directory, or it belongs to somebody else: leave it out by exclude',
+  'OutliveReset:ESTALE': 'Nothing of it has reached the fresh container: do it again',
+  'LinkFile:EPERM': 'A hard link in an archive must lead to a regular file that came before',
+  'LinkFile:ENOENT': 'A hard link in an archive must lead to a regular file that came before',
   // Files.
   'OpenFile:ENOENT': "Check the path, which is the container's; open() makes no parent directories, copyIn() does",
   'OpenFile:ELOOP': TOO_MANY_LINKS,
@@ -123,12 +137,13 @@ const cures: Record<string, string> = {
   'CloneChild:EAGAIN': 'The container has as many processes as RLIMIT_NPROC, pids.max or the kernel allow',
   'CloneChild:ENOMEM': 'There is too little memory to start a process',
   // Conditions.
+  ERR_HOTCELL_ARCHIVE: 'It must be an uncompressed tar archive: pipe others through zlib.createGunzip() or the like',
   ERR_HOTCELL_CLOSED: 'Create another one',
   ERR_HOTCELL_CONTAINER_LOST: 'It may have been killed for lack of memory, or by hand: create another one',
   ERR_HOTCELL_UNSUPPORTED: 'probe() tells what this host allows',
   // node:fs, on the host's side.
   'open:ENOENT': 'Check the path: a string or a URL given to copyIn is a path of the host',
-  'read:EISDIR': 'Copy the files of a directory one by one, or mount it',
+  'read:EISDIR': 'Give the path of the directory instead of a descriptor, or mount it',
   'read:EAGAIN': 'The descriptor is non-blocking and has nothing to read yet: give a stream of it',
   // Native's own copies, and sealed files.
   'fstat:EINVAL': 'Give a stream of it, or have seal() read it to its end',

@@ -15,6 +15,7 @@ import { systemError } from './system-error.js'
  *
  * | code | means |
  * |---|---|
+ * | `ERR_HOTCELL_ARCHIVE` | a tar archive is malformed, or holds what may not be unpacked |
  * | `ERR_HOTCELL_CGROUP` | a cgroup could not be made, or a limit not be set in it |
  * | `ERR_HOTCELL_CLOSED` | the container or the pool was destroyed, or the turn with a container of a pool is over |
  * | `ERR_HOTCELL_CONTAINER_LOST` | its init died or its socket closed, without `destroy()` |
@@ -22,12 +23,13 @@ import { systemError } from './system-error.js'
  * | `ERR_HOTCELL_POOL_FULL` | as many as `maxQueue` allows wait for a container of the pool already |
  * | `ERR_HOTCELL_PROTOCOL` | something inside spoke out of turn; the container is gone |
  * | `ERR_HOTCELL_TIMEOUT` | init did not answer in time; the container is gone |
- * | `ERR_HOTCELL_TOO_LARGE` | a file is larger than `maxBytes` |
+ * | `ERR_HOTCELL_TOO_LARGE` | a file or directory is larger than `maxBytes`, or has more in it than `maxEntries` |
  * | `ERR_HOTCELL_TRACE` | a run could not be traced, or no longer: its supervisor could not start, or ended; the run was ended with it |
  * | `ERR_HOTCELL_UNSUPPORTED` | this version, or this kernel, does not do what an option asks for |
  * | `ERR_HOTCELL_UNSUPPORTED_PLATFORM` | there is no native addon for this platform |
  */
 export type HotcellErrorCode =
+  | 'ERR_HOTCELL_ARCHIVE'
   | 'ERR_HOTCELL_CGROUP'
   | 'ERR_HOTCELL_CLOSED'
   | 'ERR_HOTCELL_CONTAINER_LOST'
@@ -106,11 +108,14 @@ const tracing: ReadonlySet<string> = new Set(['StartSupervisor', 'SeizeProgram',
 type Condition = Exclude<ErrorData['kind'], 'failure'>
 
 const conditions: Record<Condition, readonly [code: HotcellErrorCode, said?: string]> = {
+  archive: ['ERR_HOTCELL_ARCHIVE'],
   cgroup: ['ERR_HOTCELL_CGROUP'],
   closed: ['ERR_HOTCELL_CLOSED', 'The container was destroyed'],
   lost: ['ERR_HOTCELL_CONTAINER_LOST', 'The container is gone: its init ended without being asked to'],
   launcher: ['ERR_HOTCELL_LAUNCHER'],
   protocol: ['ERR_HOTCELL_PROTOCOL'],
+  stopped: ['ERR_HOTCELL_CLOSED', 'The copy was stopped'],
+  'too-large': ['ERR_HOTCELL_TOO_LARGE'],
   unsupported: ['ERR_HOTCELL_UNSUPPORTED'],
   timeout: ['ERR_HOTCELL_TIMEOUT'],
 }

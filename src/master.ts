@@ -5,6 +5,7 @@
  * method returns its promise, and the native reactor reports back through bridge.ts. Dropping the object without
  * `destroy()` is no leak: native kills the container when the object is collected, or when the process ends in any way.
  */
+import type { Readable } from 'node:stream'
 import { AbortError, Cancellation, refuseAborted } from './abort.js'
 import { Batch } from './batch/batch.js'
 import type { BatchInputs, BatchOptions, Cells } from './batch/batch-options.js'
@@ -31,6 +32,10 @@ import { run } from './run.js'
 import { SandboxFile } from './sandbox-file.js'
 import { sealFrom, type SealOptions } from './seal.js'
 import type { SealedFile } from './sealed-file.js'
+import { changes, type Changes, type ChangesOptions } from './tree/changes.js'
+import { copyInTar, type CopyInTarOptions } from './tree/copy-in-tar.js'
+import { copyOutTar, type CopyOutTarOptions } from './tree/copy-out-tar.js'
+import { list, type FileEntry, type ListOptions } from './tree/list.js'
 
 /** Options of `delete()`. */
 export interface DeleteOptions {
@@ -163,6 +168,11 @@ export class Master implements AsyncDisposable {
    * Copies into a file, making missing parent directories and replacing what is there, atomically. When it fails or is
    * aborted, what was there is unchanged, and a source that is a stream is destroyed.
    *
+   * A source that is the path (or URL) of a directory is copied with all that is in it, into a directory that is made where it is missing; what
+   * is there stays, but for what something of the same name comes for. Modes and modification times are kept, so are symbolic links (as they
+   * are), hard links and holes; sockets, FIFOs and devices are left out. File after file is replaced atomically, and when it fails or is aborted, those
+   * that are there stay, unless the directory was missing before: then it is deleted again.
+   *
    * The file belongs to the user that programs run as.
    *
    * @throws {HotcellError} the kernel's code; its message says whether the path is the host's or the container's. `ENOSPC`:
@@ -170,6 +180,57 @@ export class Master implements AsyncDisposable {
    */
   async copyIn(source: CopySource, path: ContainerPath, options?: CopyInOptions): Promise<void> {
     await copyIn(this.#container, source, path, options)
+  }
+
+  /**
+   * Unpacks a tar archive into a directory, as `copyIn()` copies one: ustar, pax and GNU's formats, holes included, not compressed.
+   *
+   * An archive may come from anybody: names that are absolute or have a `..` are refused, nothing is unpacked through a symbolic link that the archive
+   * has brought (or a program), and neither are devices and FIFOs.
+   *
+   * @throws {HotcellError} `ERR_HOTCELL_ARCHIVE`: it is malformed, or holds what may not be unpacked; `ERR_HOTCELL_TOO_LARGE` beyond
+   * `maxBytes` or `maxEntries`; `ELOOP`, `ENOTDIR`: a name leads through a link or a file; `ENOSPC`: the tmpfs is full
+   */
+  async copyInTar(source: CopySource, path: ContainerPath, options?: CopyInTarOptions): Promise<void> {
+    await copyInTar(this.#container, source, path, options)
+  }
+
+  /**
+   * What is in a directory, and below, as a stream of a tar archive (ustar with pax records; holes are kept). Names are relative to the directory.
+   *
+   * Programs may go on meanwhile: each file is as long as it was when its turn came, and what is gone by then is left out. So are sockets,
+   * FIFOs and devices. Symbolic links are in it as programs made them: whoever unpacks it **on the host** must not follow them out
+   * (tar(1) and `copyInTar` do not).
+   *
+   * Errors, those below and AbortError, come as the stream's `'error'`; wrong options throw.
+   *
+   * @throws {HotcellError} `ENOENT`, `ENOTDIR`, `EACCES`; `ERR_HOTCELL_TOO_LARGE` beyond `maxBytes` or `maxEntries`; `ENAMETOOLONG` for paths of more
+   * than 4,095 bytes; `ESTALE`: there was a `reset()`
+   */
+  copyOutTar(path: ContainerPath, options?: CopyOutTarOptions): Readable {
+    return copyOutTar(this.#container, path, options)
+  }
+
+  /**
+   * Lists what is in a directory, and below; by default of `workDir`. Symbolic links are not followed.
+   *
+   * @example
+   * ```ts
+   * const sources = await master.list('src', { include: ['*.c', '*.h'], exclude: ['vendor'] })
+   * ```
+   * @throws {HotcellError} as {@link Master.copyOutTar}
+   */
+  async list(path: ContainerPath = '.', options?: ListOptions): Promise<FileEntry[]> {
+    return await list(this.#container, path, options)
+  }
+
+  /**
+   * What was changed in the overlay that is mounted at this path (see {@link Mount}): since the container was made, or since the last `reset()`.
+   *
+   * @throws {HotcellError} `ENOENT`: no overlay is mounted there; `ERR_HOTCELL_TOO_LARGE` beyond `maxEntries`
+   */
+  async changes(path: ContainerPath, options?: ChangesOptions): Promise<Changes> {
+    return await changes(this.#container, path, options)
   }
 
   /**

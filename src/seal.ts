@@ -7,7 +7,7 @@ import {
   checkSource,
   descriptorContent,
   FileContent,
-  openSource,
+  openContent,
   PERMISSIONS,
   stopContent,
   type Content,
@@ -72,7 +72,7 @@ export async function seal(source: CopySource, options: SealOptions = {}): Promi
   const planned = plan(options)
   checkSource('source', source)
   refuseAborted(planned.signal)
-  return await sealContent(() => openSource(source), planned)
+  return await sealContent(() => openContent(source, 'seal'), planned)
 }
 
 /** All of what an open file holds, whatever its position is. Only of a regular file: `EINVAL`. */

@@ -48,7 +48,7 @@ export function container(): void {
   // @ts-expect-error
   void ({ limits: { memory: 1 } } satisfies MasterOptions)
   // @ts-expect-error
-  void ({ target: '/x', type: 'overlay' } satisfies Mount)
+  void ({ target: '/x', type: 'overlayfs' } satisfies Mount)
   // @ts-expect-error
   void ({ user: { uid: 1 } } satisfies MasterOptions)
 }

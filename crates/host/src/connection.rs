@@ -25,6 +25,7 @@ use nix::libc;
 use nix::sys::epoll::EpollFlags;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,8 @@ pub(crate) struct Connection {
     pub(crate) groups: Option<Groups>,
     /// Whether one of these is to be ready before the first run asks for it.
     prepare: bool,
+    /// How many resets it was asked for.
+    pub(crate) resets: AtomicU32,
     pub(crate) state: Mutex<State>,
 }
 
@@ -119,6 +122,7 @@ impl Connection {
             filters: Filters::default(),
             groups,
             prepare,
+            resets: AtomicU32::new(0),
             state: Mutex::new(State {
                 phase: Phase::Launching,
                 cause: None,

@@ -95,6 +95,38 @@ pub enum Error {
         /// Those that there are.
         available: String,
     },
+    /// Read or write a file, of the host's or one that init has opened, for a copy of a directory.
+    UseFile {
+        /// To be read after "cannot".
+        doing: &'static str,
+        /// As its man page spells it.
+        syscall: &'static str,
+        /// errno(3).
+        errno: i32,
+        /// The host's, or the container's, as `doing` says.
+        path: Vec<u8>,
+    },
+    /// Make sense of an archive, or do as it says.
+    ReadArchive {
+        /// What is wrong with it.
+        why: &'static str,
+        /// The name of the entry concerned, or empty.
+        entry: Vec<u8>,
+    },
+    /// Copy or list any more of a directory: there is more than was allowed.
+    Exceed {
+        /// As the option is called.
+        limit: &'static str,
+        /// What it says.
+        most: u64,
+    },
+    /// Go on with a copy of a directory: it was stopped.
+    Stop,
+    /// Start a thread that copies or lists a directory.
+    StartThread {
+        /// errno(3).
+        errno: i32,
+    },
     /// Limit a run in a container that is still being created.
     UseEarly,
     /// Use a container that was destroyed.
@@ -172,7 +204,7 @@ impl Error {
             | Self::SealMemfd { errno }
             | Self::OpenNull { errno }
             | Self::SendRequest { errno } => Some(*errno),
-            Self::MakeToken { errno } => Some(*errno),
+            Self::MakeToken { errno } | Self::UseFile { errno, .. } | Self::StartThread { errno } => Some(*errno),
             Self::MakeCgroup(error) => error.errno(),
             _ => None,
         }
@@ -194,6 +226,8 @@ impl Error {
             Self::OpenNull { .. } => "open",
             Self::SendRequest { .. } => "sendmsg",
             Self::MakeToken { .. } => "getrandom",
+            Self::UseFile { syscall, .. } => syscall,
+            Self::StartThread { .. } => "clone",
             _ => return None,
         })
     }
@@ -221,6 +255,11 @@ impl Error {
             Self::MakeToken { .. } => "make up a secret",
             Self::HoldLimit { .. } => "hold the limit",
             Self::UseCpus { .. } => "limit the run to these CPUs",
+            Self::UseFile { doing, .. } => doing,
+            Self::ReadArchive { .. } => "use the archive",
+            Self::Exceed { .. } => "copy or list any more",
+            Self::Stop => "go on: it was stopped",
+            Self::StartThread { .. } => "start a thread",
             Self::UseEarly => "limit a run in a container that is still being created",
             Self::UseDestroyed => "use the container: it was destroyed",
             Self::KeepContainer => "go on: the container was lost",
@@ -250,6 +289,10 @@ impl fmt::Display for Error {
             Self::Perform(failure) if !failure.subject.is_empty() => {
                 write!(f, " ({})", failure.subject.escape_ascii())?;
             }
+            Self::UseFile { path, .. } => write!(f, " ({})", path.escape_ascii())?,
+            Self::ReadArchive { why, entry } if entry.is_empty() => write!(f, ": {why}")?,
+            Self::ReadArchive { why, entry } => write!(f, ": {why} ('{}')", shortened(entry).escape_ascii())?,
+            Self::Exceed { limit, most } => write!(f, ": {limit} is {most}, and there is more")?,
             Self::TrustReply(violation) => write!(f, ": {violation}")?,
             Self::AwaitReply { request, seconds } => write!(f, ": no answer to {request} in {seconds} s")?,
             _ => {}
@@ -291,6 +334,11 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// As much of a name as a message holds.
+fn shortened(name: &[u8]) -> &[u8] {
+    name.get(..200).unwrap_or(name)
+}
 
 /// The errno of an I/O error that a system call gave.
 pub(crate) fn errno(error: &io::Error) -> i32 {

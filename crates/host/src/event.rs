@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::outcome::Outcome;
+use hotcell_protocol::{Failure, Filled, Listing};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,6 +66,17 @@ pub enum Event {
         file: OwnedFd,
         /// For `commit` and `discard`.
         ticket: u32,
+    },
+    /// A part of a directory.
+    Listed(Listing),
+    /// Files of a directory were opened. Each is a regular file.
+    Files(Vec<Result<OwnedFd, Failure>>),
+    /// Things were made in a directory; the files among them are open, in order.
+    Filled {
+        /// One for each, up to the first that failed.
+        items: Vec<Filled>,
+        /// Of those that are [`Filled::Open`].
+        files: Vec<OwnedFd>,
     },
     /// The container is ready.
     Created {

@@ -7,13 +7,13 @@ use crate::connection::Connection;
 use crate::error::{Error, Violation};
 use crate::event::{Batch, Event, RequestId, Sink};
 use crate::master::{Master, Program};
-use crate::pending::Deadline;
+use crate::pending::{Deadline, Kind};
 use hotcell_linux::pidfd;
 use hotcell_linux::seqpacket::{self, Wait};
 use hotcell_protocol::codec::{PACKET_MAX, TAG_MEMFD};
 use hotcell_protocol::{
-    Cloned, DecodeError, Failure, Identity, Opened, Outcome, Reply, ReplyBody, Request, Step, Usage, VERSION, Verdict,
-    encode,
+    Base, Cloned, DecodeError, Failure, FileKind, Filled, Identity, Listed, Listing, Opened, Outcome, Reply, ReplyBody,
+    Request, RequestBody, Step, Usage, VERSION, Verdict, encode,
 };
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -312,6 +312,103 @@ fn values_out_of_range_condemn() {
     let file = File::open("/etc/passwd").unwrap();
     fake.reply_with(wire, ReplyBody::Opened(vec![Ok(Opened { ticket: 7 })]), &[&file], None);
     fake.condemned(open, Violation::Range);
+}
+
+/// Whoever listed a directory makes paths of what comes: no name may be one already.
+#[test]
+fn listings_that_no_directory_has_condemn() {
+    let entry = Listed {
+        name: b"x".to_vec(),
+        kind: FileKind::File,
+        mode: 0o644,
+        size: u64::MAX,
+        mtime_ns: i64::MIN,
+        target: Vec::new(),
+    };
+    let listing = |entries: Vec<Listed>| {
+        ReplyBody::Listed(Listing { entries, next: Some(-1), is_opaque: true, mode: 0, mtime_ns: 0 })
+    };
+    let list = |fake: &Fake| {
+        let id = RequestId::next();
+        let body = RequestBody::List { resets: 0, base: Base::Path(b"/w"), directory: b"", offset: 0 };
+        let deadline = Some(Deadline::after(30, "test"));
+        fake.master.connection().request(id, Kind::List, deadline, &fake.sink, body, &[]);
+        id
+    };
+    let named = |name: &[u8]| Listed { name: name.to_vec(), ..entry.clone() };
+    let link = |target: &[u8]| Listed { kind: FileKind::Symlink, target: target.to_vec(), ..entry.clone() };
+    let fake = ready();
+    let id = list(&fake);
+    fake.reply(id.wire(), listing(vec![entry.clone(), named(b"\xff\n"), link(b"../..")]));
+    assert!(matches!(fake.next(id), Event::Listed(listing) if listing.entries.len() == 3));
+    for entries in [
+        vec![named(b"")],
+        vec![named(b".")],
+        vec![named(b"..")],
+        vec![named(b"a/b")],
+        vec![named(b"/etc")],
+        vec![named(b"a\0b")],
+        vec![named(&[b'x'; 256])],
+        vec![link(b"")],
+        vec![link(b"a\0")],
+        vec![link(&[b'x'; 5000])],
+        vec![Listed { target: b"x".to_vec(), ..entry.clone() }],
+        vec![Listed { mode: 0o10_000, ..entry.clone() }],
+        vec![entry.clone(); 129],
+    ] {
+        let mut fake = ready();
+        let id = list(&fake);
+        fake.reply(id.wire(), listing(entries));
+        fake.condemned(id, Violation::Range);
+    }
+}
+
+#[test]
+fn what_was_not_asked_to_be_filled_or_read_condemns() {
+    let file = File::open("/etc/passwd").unwrap();
+    let failed = || Filled::Failed(Failure::new(Step::OpenFile, 2));
+    let ask = |fake: &Fake, kind| {
+        let id = RequestId::next();
+        // What is asked is not looked at here.
+        let deadline = Some(Deadline::after(30, "test"));
+        fake.master.connection().request(id, kind, deadline, &fake.sink, RequestBody::Ping, &[]);
+        id
+    };
+    let fill = |fake: &Fake| ask(fake, Kind::Fill { files: vec![false, true] });
+    let fake = ready();
+    let id = fill(&fake);
+    fake.reply_with(id.wire(), ReplyBody::Filled(vec![Filled::Made, Filled::Open(7)]), &[&file], None);
+    assert!(matches!(fake.next(id), Event::Filled { files, .. } if files.len() == 1));
+    for (items, count, violation) in [
+        (vec![Filled::Made], 0, Violation::Range),
+        (vec![Filled::Made, Filled::Made], 0, Violation::Range),
+        (vec![Filled::Open(1), Filled::Open(2)], 2, Violation::Range),
+        (vec![Filled::Made, Filled::Open(0)], 1, Violation::Range),
+        (vec![failed(), Filled::Open(1)], 1, Violation::Range),
+        (vec![Filled::Made, Filled::Open(1), Filled::Made], 1, Violation::Range),
+        (vec![Filled::Made, Filled::Open(1)], 0, Violation::DescriptorCount),
+        (vec![Filled::Made, Filled::Open(1)], 2, Violation::DescriptorCount),
+        (vec![Filled::Made, failed()], 1, Violation::DescriptorCount),
+    ] {
+        let mut fake = ready();
+        let id = fill(&fake);
+        let fds: Vec<&dyn AsRawFd> = vec![&file; count];
+        fake.reply_with(id.wire(), ReplyBody::Filled(items), &fds, None);
+        fake.condemned(id, violation);
+    }
+    let opened = |count| ReplyBody::Opened(vec![Ok(Opened { ticket: 0 }); count]);
+    for (body, count, violation) in [
+        (opened(1), 1, Violation::Range),
+        (opened(3), 3, Violation::Range),
+        (opened(2), 1, Violation::DescriptorCount),
+        (ReplyBody::Opened(vec![Ok(Opened { ticket: 1 }); 2]), 2, Violation::Range),
+    ] {
+        let mut fake = ready();
+        let id = ask(&fake, Kind::Read { count: 2 });
+        let fds: Vec<&dyn AsRawFd> = vec![&file; count];
+        fake.reply_with(id.wire(), body, &fds, None);
+        fake.condemned(id, violation);
+    }
 }
 
 #[test]

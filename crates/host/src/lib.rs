@@ -10,6 +10,8 @@
 //!   for deaths (pidfds), for output of programs whose output is collected, for room in full sockets, and for deadlines; it
 //!   hands each event to the [`Sink`] that the request named, and tells each sink once a batch that the batch is over.
 //! * **The housekeeper** (`cgroups/`), one thread a process with cgroups, that makes and removes these when nobody waits for it.
+//! * A **copier** (`tree/`) for each directory that is being copied or listed, as long as that takes: a thread that waits for one
+//!   answer after the other, and for whoever reads or writes the archive.
 //! * Nobody else. There is no thread for a container and none for a run.
 //!
 //! Outside of this process there are the **launcher** (`launch.rs`), one small process that clones every container, so that
@@ -64,6 +66,7 @@ pub mod sealed;
 mod seccomp;
 mod setup;
 pub mod trace;
+pub mod tree;
 
 pub use cgroups::CgroupChoice;
 pub use error::{Error, Violation};

@@ -18,6 +18,7 @@ use nix::libc;
 use serde_bytes::Bytes;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// How long a container may take to come up.
 const CREATE_SECONDS: u64 = 30;
@@ -142,6 +143,10 @@ impl Master {
         Ok(Self { connection, seccomp })
     }
 
+    pub(crate) fn connection(&self) -> Arc<Connection> {
+        Arc::clone(&self.connection)
+    }
+
     /// Of a connection that a test made.
     #[cfg(test)]
     pub(crate) fn of(connection: Arc<Connection>) -> Self {
@@ -211,6 +216,8 @@ impl Master {
 
     /// Kills every run and puts fresh file systems in the place of what they wrote to: [`Event::Done`].
     pub fn reset(&self, sink: &Arc<dyn Sink>) -> RequestId {
+        // What copies directories goes on in other threads, and is to end with this.
+        self.connection.resets.fetch_add(1, Ordering::SeqCst);
         self.plain(RequestBody::Reset, RESET_SECONDS, "reset", sink)
     }
 

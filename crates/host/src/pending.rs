@@ -45,6 +45,18 @@ pub(crate) enum Kind {
         /// Whether there is a ticket to it.
         replace: bool,
     },
+    /// `Listed` or `Failed`.
+    List,
+    /// `Opened` with so many files, or `Failed`.
+    Read {
+        /// How many.
+        count: usize,
+    },
+    /// `Filled` with one for each item, up to the first that failed; or `Failed`.
+    Fill {
+        /// Which of the items are files.
+        files: Vec<bool>,
+    },
     /// `Done` or `Failed`: init was told of a run group.
     AddGroup {
         /// Its number.
@@ -81,7 +93,9 @@ impl Kind {
             (self, body),
             (_, ReplyBody::Failed(_))
                 | (Self::Plain | Self::AddFilter | Self::AddGroup { .. } | Self::RemoveGroup { .. }, ReplyBody::Done)
-                | (Self::Open { .. }, ReplyBody::Opened(_))
+                | (Self::Open { .. } | Self::Read { .. }, ReplyBody::Opened(_))
+                | (Self::List, ReplyBody::Listed(_))
+                | (Self::Fill { .. }, ReplyBody::Filled(_))
                 | (Self::Run { .. }, ReplyBody::Ended(_))
         )
     }

@@ -15,7 +15,8 @@ use crate::pending::{Kind, Pending};
 use crate::reactor::Scratch;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
 use hotcell_protocol::codec::{PACKET_MAX, PATH_MAX, TAG_INLINE, split};
-use hotcell_protocol::{Failure, Opened, Reply, ReplyBody, Step, VERSION, Verdict, decode};
+use hotcell_protocol::tree::NAMES_MAX;
+use hotcell_protocol::{Failure, FileKind, Filled, Listed, Opened, Reply, ReplyBody, Step, VERSION, Verdict, decode};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::stat::{SFlag, fstat};
@@ -59,7 +60,9 @@ pub(crate) fn receive(
     }
     let reply: Reply = decode(payload).map_err(Violation::Malformed)?;
     check_ranges(&reply.body)?;
-    if !matches!(reply.body, ReplyBody::Opened(_)) && (received.fds_lost || !received.fds.is_empty()) {
+    if !matches!(reply.body, ReplyBody::Opened(_) | ReplyBody::Filled(_))
+        && (received.fds_lost || !received.fds.is_empty())
+    {
         return Err(Violation::DescriptorCount);
     }
     let body = if received.fds_lost { without_descriptors(reply.body) } else { reply.body };
@@ -76,7 +79,11 @@ pub(crate) fn receive(
 
 /// This process can open no more files (`EMFILE`), so what was opened for it is closed again: init had no part in that.
 fn without_descriptors(body: ReplyBody) -> ReplyBody {
-    let ReplyBody::Opened(files) = body else { return body };
+    let files = match body {
+        ReplyBody::Opened(files) => files,
+        ReplyBody::Filled(_) => return ReplyBody::Failed(Failure::new(Step::OpenFile, libc::EMFILE)),
+        body => return body,
+    };
     let lost = |file: Result<Opened, Failure>| file.and_then(|_| Err(Failure::new(Step::OpenFile, libc::EMFILE)));
     ReplyBody::Opened(files.into_iter().map(lost).collect())
 }
@@ -85,9 +92,12 @@ fn check_ranges(body: &ReplyBody) -> Result<(), Violation> {
     let fits = |failure: &Failure| (1..=4095).contains(&failure.errno) && failure.subject.len() <= PATH_MAX;
     let good = match body {
         ReplyBody::Failed(failure) => fits(failure),
-        ReplyBody::Opened(files) => {
-            files.len() == 1 && files.iter().all(|file| file.as_ref().map_or_else(fits, |_| true))
-        }
+        ReplyBody::Opened(files) => files.iter().all(|file| file.as_ref().map_or_else(fits, |_| true)),
+        ReplyBody::Filled(items) => items.iter().all(|item| match item {
+            Filled::Failed(failure) => fits(failure),
+            Filled::Known | Filled::Made | Filled::Open(_) => true,
+        }),
+        ReplyBody::Listed(listing) => listing.entries.len() <= NAMES_MAX && listing.entries.iter().all(is_entry),
         ReplyBody::Ended(outcome) => match outcome.verdict {
             Verdict::Signaled(signal) => (1..=64).contains(&signal),
             _ => true,
@@ -96,6 +106,19 @@ fn check_ranges(body: &ReplyBody) -> Result<(), Violation> {
     };
     if good { Ok(()) } else { Err(Violation::Range) }
 }
+
+/// Whether this can be what stands under a name in a directory: a name that leads elsewhere would make a path of it that does.
+fn is_entry(entry: &Listed) -> bool {
+    let name = entry.name.as_slice();
+    let is_name = !matches!(name, b"" | b"." | b"..")
+        && name.len() <= NAME_MAX
+        && !name.iter().any(|byte| matches!(byte, 0 | b'/'));
+    let is_target = entry.target.len() <= PATH_MAX && !entry.target.contains(&0);
+    is_name && is_target && entry.mode <= 0o7777 && (entry.kind == FileKind::Symlink) != entry.target.is_empty()
+}
+
+/// The longest name in a directory.
+const NAME_MAX: usize = 255;
 
 /// The pid that the kernel put beside the packet, translated into our pid namespace. A sender that names none has its own put
 /// there, so init's own is a lie as well.
@@ -182,6 +205,13 @@ fn end(
             Event::Done
         }
         (ReplyBody::Done, _) => Event::Done,
+        (ReplyBody::Listed(listing), _) => Event::Listed(listing),
+        (ReplyBody::Filled(items), _) => Event::Filled { items, files: fds },
+        (ReplyBody::Opened(files), Kind::Read { .. }) => {
+            let mut fds = fds.into_iter();
+            let opened = files.into_iter().map(|file| file.and_then(|_| fds.next().ok_or_else(lost_descriptor)));
+            Event::Files(opened.collect())
+        }
         (ReplyBody::Opened(files), _) => match (files.into_iter().next(), fds.into_iter().next()) {
             (Some(Ok(opened)), Some(file)) => Event::File { file, ticket: opened.ticket },
             (Some(Err(failure)), _) => Event::Failed(Error::Perform(failure)),
@@ -256,13 +286,23 @@ fn name_limit(failure: Failure, (asked, names): &(u32, Vec<&'static str>)) -> Fa
 /// As many as the reply speaks of, each a regular file that can be read or written: anything else could make the reader wait
 /// (a FIFO), act (a device) or wander off (a directory).
 fn check_descriptors(kind: &Kind, body: &ReplyBody, fds: &[OwnedFd]) -> Result<(), Violation> {
-    let ReplyBody::Opened(files) = body else { return Ok(()) };
-    let opened = files.iter().filter_map(|file| file.as_ref().ok());
-    if opened.clone().count() != fds.len() {
+    let expected = match (body, kind) {
+        (ReplyBody::Opened(files), kind) => {
+            let count = if let Kind::Read { count } = kind { *count } else { 1 };
+            if files.len() != count {
+                return Err(Violation::Range);
+            }
+            let opened = files.iter().filter_map(|file| file.as_ref().ok());
+            if !matches!(kind, Kind::Open { replace: true }) && opened.clone().any(|file| file.ticket != 0) {
+                return Err(Violation::Range);
+            }
+            opened.count()
+        }
+        (ReplyBody::Filled(items), Kind::Fill { files }) => check_filled(items, files)?,
+        _ => return Ok(()),
+    };
+    if expected != fds.len() {
         return Err(Violation::DescriptorCount);
-    }
-    if !matches!(kind, Kind::Open { replace: true }) && opened.clone().any(|file| file.ticket != 0) {
-        return Err(Violation::Range);
     }
     for fd in fds {
         let regular =
@@ -273,4 +313,27 @@ fn check_descriptors(kind: &Kind, body: &ReplyBody, fds: &[OwnedFd]) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Every item, or those before the first that failed; files are open and nothing else is. Returns how many are.
+fn check_filled(items: &[Filled], files: &[bool]) -> Result<usize, Violation> {
+    let failed = items.iter().position(|item| matches!(item, Filled::Failed(_)));
+    let is_whole = match failed {
+        None => items.len() == files.len(),
+        Some(index) => index + 1 == items.len() && items.len() <= files.len(),
+    };
+    let fits = |(item, is_file): (&Filled, &bool)| match item {
+        Filled::Open(ticket) => *is_file && *ticket != 0,
+        Filled::Known | Filled::Made => !is_file,
+        Filled::Failed(_) => true,
+    };
+    if !is_whole || !items.iter().zip(files).all(fits) {
+        return Err(Violation::Range);
+    }
+    Ok(items.iter().filter(|item| matches!(item, Filled::Open(_))).count())
+}
+
+/// [`check_descriptors`] has counted them.
+fn lost_descriptor() -> Failure {
+    Failure::new(Step::OpenFile, libc::EBADF)
 }

@@ -24,6 +24,7 @@ use crate::setup::{Attached, Built, EnterAnywhere, Tree};
 use crate::slots::{Slots, Surroundings};
 use crate::sweep::{self, Tag};
 use crate::trace::{Trace, Word};
+use crate::tree::Places;
 use crate::watch::{self, Breach, Watch};
 use hotcell_linux::affinity::Cpus;
 use hotcell_linux::epoll::Epoll;
@@ -78,6 +79,8 @@ pub struct Container {
     reached: Reach,
     /// Whether there may be more to reap than was.
     is_reaping: bool,
+    /// How many resets were asked for, ever.
+    resets_asked: u32,
     /// Requests for a reset that wait for the last process to be gone.
     resets: Vec<u32>,
     /// What came behind them.
@@ -160,6 +163,7 @@ impl Container {
             resetter: Resetter::default(),
             reached: Reach::default(),
             is_reaping: false,
+            resets_asked: 0,
             resets: Vec::new(),
             deferred: VecDeque::new(),
             out: Vec::with_capacity(256),
@@ -377,6 +381,45 @@ impl Container {
                 let result = files::symlink(&self.tree, &self.work_dir, target, path);
                 self.done(id, result)
             }
+            RequestBody::List { resets, .. }
+            | RequestBody::Read { resets, .. }
+            | RequestBody::Fill { resets, .. }
+            | RequestBody::Settle { resets, .. }
+            | RequestBody::Unmake { resets, .. }
+                if resets != self.resets_asked =>
+            {
+                self.done(id, Err(Failure::new(Step::OutliveReset, libc::ESTALE)))
+            }
+            RequestBody::List { base, directory, offset, .. } => match self.places().list(base, directory, offset) {
+                Ok(listing) => self.reply(id, ReplyBody::Listed(listing), &[]),
+                Err(failure) => self.done(id, Err(failure)),
+            },
+            RequestBody::Read { base, directory, names, .. } => match self.places().read(base, directory, &names) {
+                Ok((opened, fds)) => self.opened(id, opened, &fds),
+                Err(failure) => self.done(id, Err(failure)),
+            },
+            RequestBody::Fill { base, items, .. } => {
+                let mut tickets = std::mem::take(&mut self.tickets);
+                let filled = self.places().fill(base, &items, &mut tickets);
+                self.tickets = tickets;
+                match filled {
+                    Ok((filled, fds)) => {
+                        let numbers: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+                        self.reply(id, ReplyBody::Filled(filled), &numbers)
+                    }
+                    Err(failure) => self.done(id, Err(failure)),
+                }
+            }
+            RequestBody::Settle { base, items, .. } => {
+                let mut tickets = std::mem::take(&mut self.tickets);
+                let settled = self.places().settle(base, &items, &mut tickets);
+                self.tickets = tickets;
+                self.done(id, settled)
+            }
+            RequestBody::Unmake { base, .. } => {
+                let progress = deletion::start(&self.tree, &self.work_dir, id, base, true);
+                self.delete_on(id, progress)
+            }
             RequestBody::AddGroup { group, files, filter } => {
                 match self.add_group(id, group, files, filter, fds, kernel) {
                     Ok(()) => Ok(()),
@@ -417,6 +460,7 @@ impl Container {
                 self.done(id, Ok(()))
             }
             RequestBody::Reset => {
+                self.resets_asked = self.resets_asked.wrapping_add(1);
                 self.resets.push(id);
                 for run in &mut self.runs {
                     run.killed = true;
@@ -433,6 +477,10 @@ impl Container {
                 self.reap(kernel)
             }
         }
+    }
+
+    fn places(&self) -> Places<'_> {
+        Places { tree: &self.tree, attached: &self.attached, work_dir: &self.work_dir }
     }
 
     fn opened(&mut self, id: u32, opened: Vec<Result<Opened, Failure>>, fds: &[OwnedFd]) -> Result<(), End> {

@@ -89,7 +89,8 @@ fn open_with(tree: &Tree, path: &[u8], flags: i32, mode: u32) -> io::Result<Owne
     open_in_root(tree.root(), &terminated, flags, mode)
 }
 
-fn check_type(fd: &OwnedFd, flags: i32) -> io::Result<()> {
+/// Refuses what is not a regular file, or lies in /proc; sets the flags that the host is to have.
+pub fn check_type(fd: &OwnedFd, flags: i32) -> io::Result<()> {
     let stat = file::stat(fd.as_fd())?;
     if !file::is_type(&stat, libc::S_IFREG) {
         let directory = file::is_type(&stat, libc::S_IFDIR);
@@ -105,10 +106,21 @@ fn check_type(fd: &OwnedFd, flags: i32) -> io::Result<()> {
 
 impl Tickets {
     fn open(&mut self, tree: &Tree, path: Vec<u8>, mode: u32) -> io::Result<(Opened, OwnedFd)> {
+        let (parent, name) = parent_and_name(tree, &path)?;
+        self.open_in(parent, name, path, mode)
+    }
+
+    /// Opens a new file that is to have this name in this directory; `path` is for messages.
+    pub fn open_in(
+        &mut self,
+        parent: OwnedFd,
+        name: CString,
+        path: Vec<u8>,
+        mode: u32,
+    ) -> io::Result<(Opened, OwnedFd)> {
         if self.open.len() >= TICKETS_MAX {
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
-        let (parent, name) = parent_and_name(tree, &path)?;
         let flags = libc::O_CREAT | libc::O_EXCL | libc::O_RDWR | libc::O_NOFOLLOW;
         loop {
             self.last = self.last.checked_add(1).unwrap_or(1);
@@ -134,15 +146,23 @@ impl Tickets {
 
     /// Gives files their names; stops at the first that cannot have its own.
     pub fn commit(&mut self, tickets: &[u32]) -> Result<(), Failure> {
-        for (ticket, index) in tickets.iter().zip(0..) {
-            let Some(ticket) = self.open.remove(ticket) else {
-                return Err(Failure::new(Step::RenameFile, libc::ESTALE).at(index));
-            };
-            let parent = ticket.parent.as_fd();
-            file::renameat2(parent, &ticket.temporary, parent, &ticket.name, 0)
-                .map_err(|error| Failure::new(Step::RenameFile, errno(&error)).of(&ticket.path).at(index))?;
+        tickets.iter().zip(0..).try_for_each(|(ticket, index)| self.commit_one(*ticket, index, None))
+    }
+
+    /// Gives a file its name, and a modification time; `index` is for messages.
+    pub fn commit_one(&mut self, ticket: u32, index: u32, mtime_ns: Option<i64>) -> Result<(), Failure> {
+        let Some(ticket) = self.open.remove(&ticket) else {
+            return Err(Failure::new(Step::RenameFile, libc::ESTALE).at(index));
+        };
+        let failed = |step| {
+            let path = &ticket.path;
+            move |error: io::Error| Failure::new(step, errno(&error)).of(path).at(index)
+        };
+        let parent = ticket.parent.as_fd();
+        if let Some(mtime_ns) = mtime_ns {
+            file::set_mtime_at(parent, &ticket.temporary, mtime_ns).map_err(failed(Step::SetTimes))?;
         }
-        Ok(())
+        file::renameat2(parent, &ticket.temporary, parent, &ticket.name, 0).map_err(failed(Step::RenameFile))
     }
 
     /// Removes files that shall not get their names.

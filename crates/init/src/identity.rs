@@ -166,6 +166,16 @@ impl Strategy {
         }
     }
 
+    /// Who programs are, by the ids of the host, in the container whose init has this pid; `None` where that is the user.
+    pub fn program_outside(&self, pid: i32) -> Option<Identity> {
+        match self {
+            Self::Private | Self::Bare => {
+                Some(Identity { uid: given(private_uids()).pair(pid).1, gid: given(private_gids()).pair(pid).1 })
+            }
+            Self::Ranges { .. } | Self::Single => None,
+        }
+    }
+
     /// Makes it so for the container whose init has this pid, and says who it now is.
     pub fn apply(&self, pid: i32, setup: &Setup) -> Result<Ids, Failure> {
         let program = setup.program;

@@ -12,6 +12,7 @@
 use crate::container::packet_buffer;
 use crate::guard::Guarded;
 use crate::identity::{self, Ids, Strategy};
+use crate::owner_map;
 use crate::setup::{self, Placement};
 use hotcell_linux::affinity::Cpus;
 use hotcell_linux::clone3::{self, Fork};
@@ -203,20 +204,24 @@ impl Launcher {
         if strategy.has_user_namespace() {
             flags |= libc::CLONE_NEWUSER;
         }
+        let lowers = owner_map::open(setup, &strategy);
         let fork = strategy.own_namespace(|| {
             // SAFETY: this process has a single thread.
             unsafe { clone3::fork(flags as u64, libc::SIGCHLD, cgroup) }
         });
         let (pid, pidfd) = match fork.map_err(|error| Failure::new(Step::CloneContainer, errno(&error)))? {
             Fork::Child => {
-                let placement = Placement::take(socket, gate.as_fd());
+                let placement = Placement::take(socket, gate.as_fd(), &lowers);
                 setup::main(setup, placement, strategy.has_user_namespace(), cgroup.is_some())
             }
             Fork::Parent(pid, pidfd) => (pid, pidfd),
         };
         // Ahead of the programs: whoever keeps every processor busy must not keep pid 1 from killing it. Only root may.
         let _ = process::set_nice(pid, INIT_NICE);
-        let ids = strategy.apply(pid, setup).and_then(|ids| open_gate(opener, &ids).map(|()| ids));
+        let ids = strategy.apply(pid, setup).and_then(|ids| {
+            owner_map::apply(&lowers, strategy.program_outside(pid))?;
+            open_gate(opener, &ids).map(|()| ids)
+        });
         if let Err(failure) = ids {
             let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
             let _ = pidfd::reap(pidfd.as_fd());

@@ -32,12 +32,14 @@ mod guard;
 mod identity;
 mod landlock;
 mod launcher;
+mod owner_map;
 mod reset;
 mod runs;
 mod setup;
 mod slots;
 mod sweep;
 mod trace;
+mod tree;
 mod watch;
 
 use std::process::ExitCode;

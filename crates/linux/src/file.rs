@@ -25,6 +25,21 @@ pub fn attribute_names_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
     }
 }
 
+/// fstatat(2) of a name in a directory.
+pub fn stat_at(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<libc::stat> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    let flags = libc::AT_SYMLINK_NOFOLLOW;
+    // SAFETY: the kernel reads the name and writes one stat.
+    check(unsafe { libc::fstatat(directory.as_raw_fd(), name.as_ptr(), stat.as_mut_ptr(), flags) }.into())?;
+    // SAFETY: written by the call above.
+    Ok(unsafe { stat.assume_init() })
+}
+
+/// The modification time in nanoseconds since 1970, as far as that goes (292 years both ways).
+pub const fn mtime_ns(stat: &libc::stat) -> i64 {
+    stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(stat.st_mtime_nsec)
+}
+
 /// fstatfs(2): what is known of the file system that a descriptor is on.
 pub fn file_system(fd: BorrowedFd<'_>) -> io::Result<libc::statfs> {
     let mut stat = MaybeUninit::<libc::statfs>::uninit();
@@ -60,6 +75,66 @@ pub fn symlinkat(target: &CStr, directory: BorrowedFd<'_>, name: &CStr) -> io::R
     // SAFETY: the kernel reads both strings.
     check(unsafe { libc::symlinkat(target.as_ptr(), directory.as_raw_fd(), name.as_ptr()) }.into())?;
     Ok(())
+}
+
+/// linkat(2): another name for what is called `name` in `from`, itself, should it be a symbolic link.
+pub fn linkat(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new: &CStr) -> io::Result<()> {
+    // SAFETY: the kernel reads both names.
+    check(unsafe { libc::linkat(from.as_raw_fd(), name.as_ptr(), to.as_raw_fd(), new.as_ptr(), 0) }.into())?;
+    Ok(())
+}
+
+/// utimensat(2) of a name in a directory: its modification time, in nanoseconds since 1970.
+pub fn set_mtime_at(directory: BorrowedFd<'_>, name: &CStr, mtime_ns: i64) -> io::Result<()> {
+    let times = times(mtime_ns);
+    let flags = libc::AT_SYMLINK_NOFOLLOW;
+    // SAFETY: the kernel reads the name and two timespec.
+    check(unsafe { libc::utimensat(directory.as_raw_fd(), name.as_ptr(), times.as_ptr(), flags) }.into())?;
+    Ok(())
+}
+
+/// futimens(3): the modification time, in nanoseconds since 1970.
+pub fn set_mtime(fd: BorrowedFd<'_>, mtime_ns: i64) -> io::Result<()> {
+    let times = times(mtime_ns);
+    // SAFETY: the kernel reads two timespec.
+    check(unsafe { libc::futimens(fd.as_raw_fd(), times.as_ptr()) }.into())?;
+    Ok(())
+}
+
+/// The access time stays.
+const fn times(mtime_ns: i64) -> [libc::timespec; 2] {
+    const SECOND: i64 = 1_000_000_000;
+    [
+        libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT },
+        libc::timespec { tv_sec: mtime_ns.div_euclid(SECOND), tv_nsec: mtime_ns.rem_euclid(SECOND) },
+    ]
+}
+
+/// Whether an extended attribute of an open file has exactly this value (fgetxattr(2)).
+pub fn has_attribute(fd: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> bool {
+    let mut buffer = [0_u8; 16];
+    // SAFETY: the kernel reads the name and writes at most the length of the buffer.
+    let length = unsafe { libc::fgetxattr(fd.as_raw_fd(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    usize::try_from(length).is_ok_and(|length| buffer.get(..length) == Some(value))
+}
+
+/// lseek(2) `SEEK_DATA` and `SEEK_HOLE`: the next stretch of data from `offset` on, and where it ends; `None` if nothing but a hole
+/// follows. A file system that knows no holes has one stretch.
+pub fn data(fd: BorrowedFd<'_>, offset: u64) -> io::Result<Option<(u64, u64)>> {
+    let seek = |offset: u64, whence| {
+        let offset = libc::off_t::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?;
+        // SAFETY: no memory involved.
+        check(unsafe { libc::lseek(fd.as_raw_fd(), offset, whence) } as libc::c_long).map(|found| found as u64)
+    };
+    let start = match seek(offset, libc::SEEK_DATA) {
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
+        other => other?,
+    };
+    match seek(start, libc::SEEK_HOLE) {
+        // It became shorter meanwhile.
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+        other => other.map(|end| Some((start, end))),
+    }
 }
 
 /// unlinkat(2) of a file, or with `directory_entry` of an empty directory.

@@ -100,6 +100,13 @@ pub fn set_attributes(mount: BorrowedFd<'_>, attributes: u64, recursive: bool) -
     setattr(mount, c"", [attributes, 0, 0, 0], libc::AT_EMPTY_PATH as u32 | if recursive { AT_RECURSIVE } else { 0 })
 }
 
+/// mount_setattr(2) `MOUNT_ATTR_IDMAP`, Linux 5.12: whom the files of a mount that is attached nowhere belong to is translated by the maps of
+/// this user namespace (its inside is what the file system says). Takes CAP_SYS_ADMIN over the file system.
+pub fn map_ids(mount: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>) -> io::Result<()> {
+    const IDMAP: u64 = 0x10_0000;
+    setattr(mount, c"", [IDMAP, 0, 0, user_namespace.as_raw_fd() as u64], libc::AT_EMPTY_PATH as u32)
+}
+
 /// mount_setattr(2): no mount event of this namespace's tree leaves it or enters it (`MS_PRIVATE`, mount_namespaces(7)).
 pub fn make_private(path: &CStr) -> io::Result<()> {
     // SAFETY: AT_FDCWD is not a descriptor that anybody could close.

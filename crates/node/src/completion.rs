@@ -83,6 +83,8 @@ pub(crate) unsafe fn write(
         Event::Started { pid } => (STARTED, first([f64::from(pid), 0.0])),
         Event::SyncPoint { pid } => (SYNC, first([f64::from(pid), 0.0])),
         Event::File { file, ticket } => (FILE, first([f64::from(file.into_raw_fd()), f64::from(ticket)])),
+        // Of requests that JavaScript does not make itself.
+        Event::Listed(_) | Event::Files(_) | Event::Filled { .. } => (DONE, Data::default()),
         Event::Created { pid } => (CREATED, first([f64::from(pid), 0.0])),
         Event::Closed { requested } => (CLOSED, first([f64::from(u8::from(requested)), 0.0])),
     };

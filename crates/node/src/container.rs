@@ -107,7 +107,7 @@ impl Container {
     }
 
     /// Makes a request, or says that it could not be made.
-    fn ask(&self, make: impl FnOnce(&Master, &Arc<dyn Sink>) -> Result<RequestId, Error>) -> f64 {
+    pub(crate) fn ask(&self, make: impl FnOnce(&Master, &Arc<dyn Sink>) -> Result<RequestId, Error>) -> f64 {
         let made = match &self.master {
             Some(master) => make(master, &self.sink),
             None => Err(Error::UseDestroyed),

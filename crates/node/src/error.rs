@@ -10,7 +10,9 @@ use napi_derive::napi;
 #[napi(object, object_from_js = false)]
 pub struct ErrorData {
     /// Which kind of thing went wrong; of a 'failure', `syscall` and `errno` say more, of the others `detail`.
-    #[napi(ts_type = "'failure' | 'cgroup' | 'closed' | 'lost' | 'launcher' | 'protocol' | 'unsupported' | 'timeout'")]
+    #[napi(
+        ts_type = "'failure' | 'archive' | 'cgroup' | 'closed' | 'lost' | 'launcher' | 'protocol' | 'stopped' | 'too-large' | 'unsupported' | 'timeout'"
+    )]
     pub kind: String,
     /// What was being done inside of the container, by its name in the protocol: 'OpenTree', 'Execve'.
     pub step: Option<String>,
@@ -40,7 +42,12 @@ fn kind(error: &Error) -> &'static str {
         | Error::SealMemfd { .. }
         | Error::OpenNull { .. }
         | Error::MakeToken { .. }
+        | Error::UseFile { .. }
+        | Error::StartThread { .. }
         | Error::SendRequest { .. } => "failure",
+        Error::ReadArchive { .. } => "archive",
+        Error::Exceed { .. } => "too-large",
+        Error::Stop => "stopped",
         Error::SealImage { errno } | Error::StartLauncher { errno }
             if matches!(*errno, libc::EACCES | libc::EPERM | libc::ENOSYS | libc::EINVAL) =>
         {
@@ -84,6 +91,12 @@ pub(crate) unsafe fn to_js(env: sys::napi_env, error: Error) -> Result<sys::napi
         && let Some(path) = error.path()
     {
         object.set_buffer(c"path", path.as_os_str().as_encoded_bytes().to_vec())?;
+    }
+    match &error {
+        Error::UseFile { path, .. } | Error::ReadArchive { entry: path, .. } if !path.is_empty() => {
+            object.set_buffer(c"path", path.clone())?;
+        }
+        _ => {}
     }
     if let Error::Perform(Failure { step, index, subject, .. }) = error {
         object.set_text(c"step", &format!("{step:?}"))?;

@@ -28,4 +28,5 @@ mod probe;
 mod seccomp;
 mod setup;
 mod trace;
+mod tree;
 mod value;

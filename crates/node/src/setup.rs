@@ -65,9 +65,9 @@ pub struct SetupInput {
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub struct MountInput {
     /// What kind.
-    #[napi(ts_type = "'bind' | 'tmpfs'")]
+    #[napi(ts_type = "'bind' | 'tmpfs' | 'overlay'")]
     pub kind: String,
-    /// Host path of a bind.
+    /// Host path of a bind or overlay.
     pub source: Option<String>,
     /// Container path.
     pub target: String,
@@ -81,6 +81,8 @@ pub struct MountInput {
     pub size_bytes: Option<f64>,
     /// Of a tmpfs; null for the container's.
     pub inodes: Option<f64>,
+    /// Whether what belongs to the owner of an overlay's source belongs to programs.
+    pub map_owner: bool,
 }
 
 /// One symbolic link.
@@ -178,15 +180,18 @@ impl SetupInput {
 
 impl MountInput {
     fn into_mount(self, defaults: TmpfsLimits) -> Result<Mount> {
+        let limits = (self.size_bytes.is_some() || self.inodes.is_some()).then(|| TmpfsLimits {
+            size_bytes: self.size_bytes.map_or(defaults.size_bytes, |size| size as u64),
+            inodes: self.inodes.map_or(defaults.inodes, |inodes| inodes as u64),
+        });
         let kind = match (self.kind.as_str(), self.source) {
             ("bind", Some(source)) => MountKind::Bind { source: source.into_bytes().into() },
             ("bind", None) => return Err(unknown("source", "null")),
-            ("tmpfs", _) => MountKind::Tmpfs {
-                limits: (self.size_bytes.is_some() || self.inodes.is_some()).then(|| TmpfsLimits {
-                    size_bytes: self.size_bytes.map_or(defaults.size_bytes, |size| size as u64),
-                    inodes: self.inodes.map_or(defaults.inodes, |inodes| inodes as u64),
-                }),
-            },
+            ("overlay", Some(source)) => {
+                MountKind::Overlay { source: source.into_bytes().into(), limits, map_owner: self.map_owner }
+            }
+            ("overlay", None) => return Err(unknown("source", "null")),
+            ("tmpfs", _) => MountKind::Tmpfs { limits },
             (other, _) => return Err(unknown("kind", other)),
         };
         Ok(Mount {

@@ -164,4 +164,13 @@ pub enum MountKind {
         /// Its bounds; `None` for the container's.
         limits: Option<TmpfsLimits>,
     },
+    /// A host directory that programs may change, without changing it: what they write goes to a tmpfs, which reset empties.
+    Overlay {
+        /// Absolute host path of a directory.
+        source: ByteBuf,
+        /// Bounds of the tmpfs; `None` for the container's.
+        limits: Option<TmpfsLimits>,
+        /// Whether what belongs to the owner of the source belongs to programs, where that can be had (root, and Linux 5.19).
+        map_owner: bool,
+    },
 }

@@ -28,6 +28,7 @@ pub mod step;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+pub mod tree;
 
 pub use codec::{DecodeError, decode, encode};
 pub use exec::{Exec, ExecFlags, strings};
@@ -43,6 +44,7 @@ pub use reply::{Opened, Reply, ReplyBody};
 pub use request::{CpuCounter, GroupFiles, OpenFile, OpenHow, Request, RequestBody};
 pub use step::{Failure, Step};
 pub use trace::{FileOperation, FileRules, OnViolation, TraceConfig, TraceEvent, TraceSummary};
+pub use tree::{Base, FileKind, Filled, Item, ItemKind, Listed, Listing, Settled};
 
 /// The version of everything in this crate; init states it in [`ReplyBody::Hello`] and the host refuses any other.
 ///

@@ -1,5 +1,6 @@
 //! From init to the host. The host takes every one for hostile.
 
+use crate::tree::{Filled, Listing};
 use crate::{outcome::Outcome, step::Failure};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,10 @@ pub enum ReplyBody {
     Done,
     /// One for each file asked for, in order. Descriptors beside the packet belong to those that succeeded, in order.
     Opened(Vec<Result<Opened, Failure>>),
+    /// A part of a directory.
+    Listed(Listing),
+    /// One for each item asked for, up to the first that failed. Descriptors beside the packet belong to the files among them, in order.
+    Filled(Vec<Filled>),
     /// The program runs; the packet's `SCM_CREDENTIALS` hold its pid. Not the last reply.
     Started,
     /// The run waits before `execve`; the packet's `SCM_CREDENTIALS` hold its pid. Not the last reply.

@@ -2,6 +2,7 @@
 
 use crate::exec::Exec;
 use crate::filter::Filter;
+use crate::tree::{Base, Item, Settled};
 use serde::{Deserialize, Serialize};
 
 /// A request. Its id comes back in every reply to it; ids in flight are distinct, and 0 is never used.
@@ -42,6 +43,61 @@ pub enum RequestBody<'a> {
         /// Where it stands.
         #[serde(borrow, with = "serde_bytes")]
         path: &'a [u8],
+    },
+    /// List a part of a directory: `Listed`.
+    List {
+        /// How many resets were asked for before this began; another one ends it with `ESTALE`, so that nothing of it reaches whoever comes after.
+        resets: u32,
+        /// Where the tree is.
+        #[serde(borrow)]
+        base: Base<'a>,
+        /// Relative to it; empty for the base itself.
+        #[serde(borrow, with = "serde_bytes")]
+        directory: &'a [u8],
+        /// 0 at the beginning, then `next` of the last listing.
+        offset: i64,
+    },
+    /// Open files of a directory for reading: `Opened`, in order. What is no regular file is refused.
+    Read {
+        /// How many resets were asked for before this began; another one ends it with `ESTALE`, so that nothing of it reaches whoever comes after.
+        resets: u32,
+        /// Where the tree is.
+        #[serde(borrow)]
+        base: Base<'a>,
+        /// Relative to it; empty for the base itself.
+        #[serde(borrow, with = "serde_bytes")]
+        directory: &'a [u8],
+        /// In it; at most [`crate::tree::NAMES_MAX`].
+        names: Vec<&'a serde_bytes::Bytes>,
+    },
+    /// Make things below a directory, which is made with its parents where it is missing: `Filled`, one for each, in order; after the
+    /// first failure nothing more is made.
+    Fill {
+        /// As in [`RequestBody::List`].
+        resets: u32,
+        /// The directory.
+        #[serde(borrow, with = "serde_bytes")]
+        base: &'a [u8],
+        /// At most [`crate::tree::NAMES_MAX`].
+        items: Vec<Item<'a>>,
+    },
+    /// Finish what was made: `Done`, or `Failed` at the first that could not be.
+    Settle {
+        /// As in [`RequestBody::List`].
+        resets: u32,
+        /// The directory.
+        #[serde(borrow, with = "serde_bytes")]
+        base: &'a [u8],
+        /// At most [`crate::tree::NAMES_MAX`].
+        items: Vec<Settled<'a>>,
+    },
+    /// Delete what was filled, with all below: `Done`.
+    Unmake {
+        /// As in [`RequestBody::List`].
+        resets: u32,
+        /// The directory.
+        #[serde(borrow, with = "serde_bytes")]
+        base: &'a [u8],
     },
     /// Kill every run, then put fresh file systems and namespaces in the place of what runs can leave behind. `Done`.
     Reset,

@@ -79,6 +79,8 @@ steps! {
     MakeTmpfs, "fsmount", "make a tmpfs";
     MakeProc, "fsmount", "mount /proc";
     MakeDevice, "open_tree", "take a device from the host's /dev";
+    MapOwner, "mount_setattr", "map the owner of an overlay's source to the programs' user";
+    MakeOverlay, "fsconfig", "make an overlay";
     AttachMount, "move_mount", "attach a mount";
     SetMountAttributes, "mount_setattr", "restrict a mount";
     MaskPath, "move_mount", "mask a path";
@@ -97,6 +99,12 @@ steps! {
     RenameFile, "renameat", "put the file in its place";
     Unlink, "unlinkat", "delete";
     Symlink, "symlinkat", "make the symbolic link";
+    OpenDirectory, "openat2", "open the directory";
+    ListDirectory, "getdents64", "list the directory";
+    FindOverlay, "openat2", "find an overlay";
+    OutliveReset, "recvmsg", "go on: the container was reset meanwhile";
+    LinkFile, "linkat", "make the hard link";
+    SetTimes, "utimensat", "set the times of the file";
     ResetMount, "fsmount", "replace a tmpfs";
     ResetIpc, "unshare", "replace the IPC namespace";
     ResetKeyrings, "keyctl", "empty the keyrings";

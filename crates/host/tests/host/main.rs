@@ -13,3 +13,4 @@ mod seccomp;
 mod support;
 mod syncing;
 mod tracing;
+mod trees;

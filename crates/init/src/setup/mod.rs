@@ -12,12 +12,13 @@
 mod devices;
 mod masks;
 mod mounts;
+mod overlay;
 mod pristine;
 mod privileges;
 mod proc;
 mod root;
 
-pub use mounts::Attached;
+pub use mounts::{Attached, open_lower};
 pub use privileges::EnterAnywhere;
 pub use root::{Tree, open_in_root, split, terminated};
 
@@ -32,33 +33,49 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 const SOCKET: i32 = 3;
 const GATE: i32 = 4;
 
-/// The two descriptors that a new init keeps of everything it inherited. (A program's own descriptors may get the same numbers: they
+/// The descriptors that a new init keeps of everything it inherited: two, and the sources of overlays that the launcher has opened. (A program's own descriptors may get the same numbers: they
 /// are placed in a table of their own.)
 pub struct Placement {
     socket: OwnedFd,
     gate: OwnedFd,
+    lowers: Vec<Option<OwnedFd>>,
 }
 
 impl Placement {
     /// Moves them, and closes all others but 0 to 2.
-    pub fn take(socket: &OwnedFd, gate: BorrowedFd<'_>) -> io::Result<Self> {
+    pub fn take(socket: &OwnedFd, gate: BorrowedFd<'_>, lowers: &[Option<OwnedFd>]) -> io::Result<Self> {
+        let last = GATE + lowers.iter().flatten().count() as i32;
         // out of each other's way first
-        let socket = file::duplicate_above(socket.as_fd(), GATE + 1)?;
-        let gate = file::duplicate_above(gate, GATE + 1)?;
-        for (from, to) in [(socket.as_raw_fd(), SOCKET), (gate.as_raw_fd(), GATE)] {
+        let socket = file::duplicate_above(socket.as_fd(), last + 1)?;
+        let gate = file::duplicate_above(gate, last + 1)?;
+        let above: Vec<OwnedFd> = lowers
+            .iter()
+            .flatten()
+            .map(|lower| file::duplicate_above(lower.as_fd(), last + 1))
+            .collect::<io::Result<_>>()?;
+        let all = [(socket.as_raw_fd(), SOCKET), (gate.as_raw_fd(), GATE)];
+        for (from, to) in all.into_iter().chain(above.iter().map(AsRawFd::as_raw_fd).zip(GATE + 1..)) {
             // SAFETY: no memory involved. Whoever owned the target is the launcher's code, to which this process never returns.
             if unsafe { libc::dup3(from, to, libc::O_CLOEXEC) } < 0 {
                 return Err(io::Error::last_os_error());
             }
         }
-        std::mem::forget((socket, gate));
+        std::mem::forget((socket, gate, above));
         // SAFETY: as above: nothing that owns one of these is ever dropped in this process.
-        unsafe { close_range::close_from(GATE as u32 + 1) }?;
+        unsafe { close_range::close_from(last as u32 + 1) }?;
         // SAFETY: placed above, for this process alone.
         let socket = unsafe { OwnedFd::from_raw_fd(SOCKET) };
         // SAFETY: as above.
         let gate = unsafe { OwnedFd::from_raw_fd(GATE) };
-        Ok(Self { socket, gate })
+        let mut next = GATE;
+        let lowers = lowers.iter().map(|lower| {
+            lower.as_ref().map(|_| {
+                next += 1;
+                // SAFETY: as above.
+                unsafe { OwnedFd::from_raw_fd(next) }
+            })
+        });
+        Ok(Self { socket, gate, lowers: lowers.collect() })
     }
 }
 
@@ -67,8 +84,8 @@ impl Placement {
 /// `in_cgroup`: it was born in a cgroup of its own, and has no cgroup namespace.
 pub fn main(setup: &Setup, placement: io::Result<Placement>, user_namespace: bool, in_cgroup: bool) -> ! {
     // Without its socket it cannot even say so; the host sees the other end close.
-    let Ok(Placement { socket, gate }) = placement else { std::process::exit(1) };
-    let code = match build(setup, gate, user_namespace) {
+    let Ok(Placement { socket, gate, lowers }) = placement else { std::process::exit(1) };
+    let code = match build(setup, gate, lowers, user_namespace) {
         Ok(built) => container::serve(Container::new(setup, in_cgroup, socket, built)),
         Err(failure) => {
             let mut packet = Vec::new();
@@ -94,9 +111,9 @@ pub struct Built {
     pub user_namespace: bool,
 }
 
-fn build(setup: &Setup, gate: OwnedFd, user_namespace: bool) -> Result<Built, Failure> {
+fn build(setup: &Setup, gate: OwnedFd, lowers: Vec<Option<OwnedFd>>, user_namespace: bool) -> Result<Built, Failure> {
     mount_api::make_private(c"/").map_err(|error| Failure::new(Step::MakePrivate, errno(&error)))?;
-    let sources = mounts::open_sources(&setup.mounts)?;
+    let sources = mounts::open_sources(&setup.mounts, lowers)?;
     let devices = devices::open_sources()?;
     let ids = await_ids(gate)?;
     privileges::take_identity(ids.init, user_namespace)?;
@@ -107,7 +124,7 @@ fn build(setup: &Setup, gate: OwnedFd, user_namespace: bool) -> Result<Built, Fa
     let proc = proc::mount(&tree, setup.proc)?;
     let shm = mounts::TmpfsOptions { limits: setup.tmpfs, owner: ids.init, is_shared: true, no_exec: false };
     let dev = devices::mount(&tree, devices, setup.proc, shm)?;
-    let mut attached = mounts::attach(&tree, &setup.mounts, sources, setup.tmpfs, ids)?;
+    let mut attached = mounts::attach(&tree, &setup.mounts, sources, setup.tmpfs, ids, user_namespace)?;
     attached.add_shared_memory(dev.shared_memory);
     attached.make_symlinks(&tree, &setup.symlinks)?;
     tree.make_work_directory(&setup.work_dir, ids.program)

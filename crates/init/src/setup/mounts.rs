@@ -1,8 +1,9 @@
-//! The mounts of the container's options: bind mounts of host paths, and tmpfs that reset replaces.
+//! The mounts of the container's options: bind mounts of host paths, and tmpfs and overlays that reset replaces.
 //!
 //! Runs in pid 1, in three phases with the identity change between the first two (see [`super`]): sources are opened as the
 //! host's user, targets are made and mounts attached as init; reset, much later, works on descriptors kept here alone.
 
+use super::overlay::{OverlayMount, OverlayOptions};
 use super::pristine::Pristine;
 use super::root::{Tree, split, terminated};
 use crate::identity::Ids;
@@ -23,20 +24,43 @@ pub enum Source {
     Nothing,
 }
 
-/// Opens the sources of all mounts.
-pub fn open_sources(mounts: &[Mount]) -> Result<Vec<Source>, Failure> {
-    mounts.iter().zip(0..).map(|(mount, index)| open_source(mount, index)).collect()
+/// Opens the sources of all mounts, but for those that the launcher has opened: as many as there are mounts, or none.
+pub fn open_sources(mounts: &[Mount], opened: Vec<Option<OwnedFd>>) -> Result<Vec<Source>, Failure> {
+    let opened = opened.into_iter().chain(std::iter::repeat_with(|| None));
+    let open = |((mount, opened), index)| match opened {
+        Some(tree) => Ok(Source::Tree { mount: tree, directory: true }),
+        None => open_source(mount, index),
+    };
+    mounts.iter().zip(opened).zip(0..).map(open).collect()
 }
 
+/// The source of an overlay, opened ahead of the clone by a launcher that may translate its owner; `None` where there is none.
+pub fn open_lower(mount: &Mount) -> Option<OwnedFd> {
+    let MountKind::Overlay { source, map_owner: true, .. } = &mount.kind else { return None };
+    let path = terminated(source).ok()?;
+    // What goes wrong here goes wrong again in init, which can say so.
+    let tree = mount_api::clone_tree(None, &path, false, false).ok()?;
+    let stat = file::stat(tree.as_fd()).ok()?;
+    mount_api::set_attributes(tree.as_fd(), LOWER_ATTRIBUTES, false).ok()?;
+    file::is_type(&stat, libc::S_IFDIR).then_some(tree)
+}
+
+/// Nobody changes the host's directory, whatever overlayfs lets through.
+const LOWER_ATTRIBUTES: u64 = attribute::NOSUID | attribute::NODEV | attribute::RDONLY;
+
 fn open_source(mount: &Mount, index: u32) -> Result<Source, Failure> {
-    let MountKind::Bind { source } = &mount.kind else { return Ok(Source::Nothing) };
+    let source = match &mount.kind {
+        MountKind::Bind { source } | MountKind::Overlay { source, .. } => source,
+        MountKind::Tmpfs { .. } => return Ok(Source::Nothing),
+    };
+    let is_overlay = matches!(mount.kind, MountKind::Overlay { .. });
     let failed = |step| move |error: io::Error| Failure::new(step, errno(&error)).of(source).at(index);
     let path = terminated(source).map_err(failed(Step::OpenTree))?;
     // SAFETY: AT_FDCWD is not a descriptor that anybody could close.
     let here = unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) };
     match file::readlinkat(here, &path) {
-        Ok(target) if !target.starts_with(b"/") => return Ok(Source::Link(target)),
-        // an absolute link is followed
+        Ok(target) if !is_overlay && !target.starts_with(b"/") => return Ok(Source::Link(target)),
+        // an absolute link is followed, and any to what an overlay is to lie on
         Ok(_) => {}
         Err(error) => match error.raw_os_error() {
             Some(libc::ENOENT | libc::ENOTDIR) if mount.optional => return Ok(Source::Nothing),
@@ -50,10 +74,14 @@ fn open_source(mount: &Mount, index: u32) -> Result<Source, Failure> {
     let stat = file::stat(tree.as_fd()).map_err(failed(Step::OpenTree))?;
     let attributes = attribute::NOSUID
         | attribute::NODEV
-        | if mount.read_only { attribute::RDONLY } else { 0 }
+        | if mount.read_only || is_overlay { attribute::RDONLY } else { 0 }
         | if mount.no_exec { attribute::NOEXEC } else { 0 };
     mount_api::set_attributes(tree.as_fd(), attributes, true).map_err(failed(Step::SetMountAttributes))?;
-    Ok(Source::Tree { mount: tree, directory: file::is_type(&stat, libc::S_IFDIR) })
+    let directory = file::is_type(&stat, libc::S_IFDIR);
+    if is_overlay && !directory {
+        return Err(failed(Step::MakeOverlay)(io::Error::from_raw_os_error(libc::ENOTDIR)));
+    }
+    Ok(Source::Tree { mount: tree, directory })
 }
 
 /// What makes one tmpfs like another.
@@ -71,7 +99,7 @@ pub struct TmpfsOptions {
 
 impl TmpfsOptions {
     /// A new one, attached nowhere.
-    fn make(&self) -> io::Result<OwnedFd> {
+    pub(super) fn make(&self) -> io::Result<OwnedFd> {
         let context = mount_api::fsopen(c"tmpfs")?;
         let number = |number: u64| CString::new(number.to_string()).map_err(io::Error::from);
         context.set(c"size", &number(self.limits.size_bytes)?)?;
@@ -121,7 +149,7 @@ impl TmpfsMount {
 }
 
 /// Detaches what is mounted at the root of this mount; on descriptors alone.
-fn detach(mount: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn detach(mount: BorrowedFd<'_>) -> io::Result<()> {
     file::fchdir(mount)?;
     mount_api::detach(c".")
 }
@@ -130,6 +158,7 @@ fn detach(mount: BorrowedFd<'_>) -> io::Result<()> {
 #[derive(Debug, Default)]
 pub struct Attached {
     tmpfs: Vec<TmpfsMount>,
+    overlays: Vec<OverlayMount>,
     /// Mounts and links that lie inside of a tmpfs, in their order, and go with it.
     inside: Vec<(Vec<u8>, Inside)>,
 }
@@ -143,6 +172,7 @@ enum Inside {
     },
     Link(Vec<u8>),
     Tmpfs,
+    Overlay,
 }
 
 /// Makes targets and attaches every mount, in order.
@@ -152,6 +182,7 @@ pub fn attach(
     sources: Vec<Source>,
     defaults: TmpfsLimits,
     ids: Ids,
+    user_namespace: bool,
 ) -> Result<Attached, Failure> {
     let mut attached = Attached::default();
     for ((mount, source), index) in mounts.iter().zip(sources).zip(0..) {
@@ -175,6 +206,21 @@ pub fn attach(
                     attached.tmpfs.push(tmpfs);
                 }
             }
+            (MountKind::Overlay { limits, .. }, Source::Tree { mount: lower, .. }) => {
+                let tmpfs = TmpfsOptions {
+                    limits: limits.unwrap_or(defaults),
+                    owner: ids.program,
+                    is_shared: false,
+                    no_exec: mount.no_exec,
+                };
+                let options = OverlayOptions { tmpfs, user_namespace };
+                let target = tree.make_directory(&mount.target).map_err(failed(Step::MakeDirectory))?;
+                let overlay = OverlayMount::attach(&mount.target, target, &lower, options)
+                    .map_err(|failure| failure.of(&mount.target).at(index))?;
+                attached.remember(&mount.target, Inside::Overlay);
+                attached.overlays.push(overlay);
+            }
+            (MountKind::Overlay { .. }, Source::Link(_) | Source::Nothing) => {}
             (MountKind::Bind { .. }, Source::Tree { mount: bind, directory }) => {
                 let target = if directory {
                     tree.make_directory(&mount.target).map_err(failed(Step::MakeDirectory))?
@@ -215,21 +261,30 @@ impl Attached {
     pub fn leave_alone<P: AsRef<[u8]>>(&mut self, masked: &[P]) {
         let hidden = |path: &[u8]| masked.iter().map(AsRef::as_ref).any(|mask| path == mask || is_inside(path, mask));
         self.tmpfs.retain(|tmpfs| !hidden(&tmpfs.path));
+        self.overlays.retain(|overlay| !hidden(&overlay.path));
+    }
+
+    /// The overlay at a path; slashes at its end do not count.
+    pub fn overlay(&self, path: &[u8]) -> Option<&OverlayMount> {
+        let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+        let path = path.get(..end)?;
+        self.overlays.iter().find(|overlay| overlay.path == path)
     }
 
     fn remember(&mut self, path: &[u8], what: Inside) {
-        if self.tmpfs.iter().any(|tmpfs| is_inside(path, &tmpfs.path)) {
+        let in_overlay = self.overlays.iter().any(|overlay| is_inside(path, &overlay.path));
+        if in_overlay || self.tmpfs.iter().any(|tmpfs| is_inside(path, &tmpfs.path)) {
             self.inside.push((path.to_vec(), what));
         }
     }
 
-    /// Whether it is known that nobody has touched any tmpfs.
+    /// Whether it is known that nobody has touched anything that a reset would replace.
     pub fn is_pristine(&self) -> bool {
-        self.inside.is_empty() && self.tmpfs.iter().all(TmpfsMount::is_pristine)
+        self.inside.is_empty() && self.overlays.is_empty() && self.tmpfs.iter().all(TmpfsMount::is_pristine)
     }
 
-    /// Replaces every tmpfs by an empty one, and puts back what was mounted or linked inside of them. No program may run
-    /// meanwhile. One that is known to be untouched stays, unless something belongs inside of one. Returns the roots of the old ones: closing
+    /// Replaces every tmpfs by an empty one and every overlay by one without changes, and puts back what was mounted or linked inside of them. No program may run
+    /// meanwhile. A tmpfs that is known to be untouched stays, unless something belongs inside of one. Returns the roots of the old ones: closing
     /// them takes as long as there are files in them.
     pub fn replace_tmpfs(&mut self, tree: &Tree) -> Result<Vec<OwnedFd>, Failure> {
         let failed = |path: &[u8]| {
@@ -253,6 +308,12 @@ impl Attached {
                     }
                     None
                 }
+                Inside::Overlay => {
+                    if let Some(overlay) = self.overlays.iter().find(|overlay| overlay.path == *path) {
+                        detach(overlay.mount()).map_err(failed(path))?;
+                    }
+                    None
+                }
                 Inside::Link(_) => None,
             });
         }
@@ -265,6 +326,13 @@ impl Attached {
             }
             detach(tmpfs.mount.as_fd()).map_err(failed(&tmpfs.path))?;
             old.push(tmpfs.renew().map_err(failed(&tmpfs.path))?);
+        }
+        for overlay in &mut self.overlays {
+            let is_it = |(path, what): &(Vec<u8>, Inside)| matches!(what, Inside::Overlay) && *path == overlay.path;
+            if !self.inside.iter().any(is_it) {
+                detach(overlay.mount()).map_err(failed(&overlay.path))?;
+                old.extend(overlay.renew().map_err(failed(&overlay.path))?);
+            }
         }
         // Then what went with them, in the order in which it came. No link is followed on the way: one that stands there now is a
         // program's.
@@ -282,6 +350,13 @@ impl Attached {
                     let Some(tmpfs) = self.tmpfs.iter_mut().find(|tmpfs| tmpfs.path == *path) else { continue };
                     tmpfs.target = tree.make_real_directory(path).map_err(failed(path))?;
                     old.push(tmpfs.renew().map_err(failed(path))?);
+                }
+                (Inside::Overlay, _) => {
+                    let Some(overlay) = self.overlays.iter_mut().find(|overlay| overlay.path == *path) else {
+                        continue;
+                    };
+                    overlay.set_target(tree.make_real_directory(path).map_err(failed(path))?);
+                    old.extend(overlay.renew().map_err(failed(path))?);
                 }
                 (Inside::Bind { .. }, None) => {}
             }
