@@ -64,10 +64,10 @@ const cargoSources = () => {
 async function buildBinding(debug, show) {
   const napi = join(root, 'node_modules', '@napi-rs', 'cli', 'dist', 'cli.js')
   const args = ['build', '--platform', '--manifest-path', 'crates/node/Cargo.toml', '--output-dir', '.']
-  args.push('--js', 'binding.cjs', '--dts', 'binding.d.cts', '--no-const-enum')
+  args.push('--no-js', '--dts', 'binding.d.cts', '--no-const-enum')
   if (!debug) args.push('--release')
   await command(process.execPath, [napi, ...args], { cwd: root, show })
-  touch(bindingFile(), join(root, 'binding.cjs'), join(root, 'binding.d.cts'))
+  touch(bindingFile(), join(root, 'binding.d.cts'))
 }
 
 async function buildDist(show) {
@@ -90,7 +90,7 @@ export async function ensureBuilt({ force = false, debug = false } = {}) {
   if (process.platform !== 'linux') throw new StepError(missingRequirements().join('\n\n'))
 
   const fresh = () => {
-    const native = [bindingFile(), join(root, 'binding.cjs'), join(root, 'binding.d.cts')]
+    const native = [bindingFile(), join(root, 'binding.d.cts')]
     const bindingStale = native.some((file) => anyNewer(file, ...cargoSources()))
     const distStale = anyNewer(
       join(root, 'dist', 'index.js'),

@@ -28,3 +28,4 @@ mod seccomp;
 mod setup;
 mod trace;
 mod value;
+mod version;
