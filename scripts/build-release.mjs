@@ -32,7 +32,8 @@ function missingTools(platform, compiler) {
     missing.push('zig: pip install ziglang')
   }
   const { stdout } = spawnSync('rustc', ['--print', 'target-libdir', '--target', platform.triple], { encoding: 'utf8' })
-  if (!succeeds('test', ['-d', stdout?.trim()])) missing.push(`Rust's ${platform.triple}: rustup target add ${platform.triple}`)
+  if (!succeeds('test', ['-d', stdout?.trim()]))
+    missing.push(`Rust's ${platform.triple}: rustup target add ${platform.triple}`)
   if (compiler !== undefined && !succeeds(compiler, ['--version'])) {
     missing.push(`${compiler}: apt-get install gcc-${platform.triple.split('-')[0].replace('_', '-')}-linux-gnu`)
   }
@@ -58,7 +59,17 @@ async function build(platform, show) {
   const suffix = libc === 'glibc' ? `.${GLIBC}` : ''
   await command(
     'cargo-zigbuild',
-    ['zigbuild', '--release', '--locked', '--target', `${triple}${suffix}`, '-p', 'hotcell-node', '--target-dir', folder],
+    [
+      'zigbuild',
+      '--release',
+      '--locked',
+      '--target',
+      `${triple}${suffix}`,
+      '-p',
+      'hotcell-node',
+      '--target-dir',
+      folder,
+    ],
     { cwd: root, env, show },
   )
   return join(folder, triple, 'release', 'libhotcell_node.so')
@@ -80,7 +91,8 @@ async function main() {
     throw new StepError(`--target must be one of ${platforms.map(({ triple }) => triple).join(', ')}`)
   }
   const missing = missingTools(platform, initLinker(platform))
-  if (missing.length > 0) throw new StepError(`a release cannot be built here yet. Missing:\n\n  ${missing.join('\n  ')}`)
+  if (missing.length > 0)
+    throw new StepError(`a release cannot be built here yet. Missing:\n\n  ${missing.join('\n  ')}`)
 
   const out = resolve(root, values.out)
   const file = join(out, platform.addon)

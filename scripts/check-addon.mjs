@@ -16,7 +16,8 @@ import { StepError, fail, green, red, say } from './steps.mjs'
 
 /** The parts of glibc: what else is needed would have to be installed. `libgcc_s` comes with every Node of glibc. */
 const ALLOWED = {
-  glibc: /^(libc\.so\.6|libpthread\.so\.0|libdl\.so\.2|libm\.so\.6|librt\.so\.1|ld-linux-(x86-64|aarch64)\.so\.[12]|libgcc_s\.so\.1)$/,
+  glibc:
+    /^(libc\.so\.6|libpthread\.so\.0|libdl\.so\.2|libm\.so\.6|librt\.so\.1|ld-linux-(x86-64|aarch64)\.so\.[12]|libgcc_s\.so\.1)$/,
   musl: /^(libc\.so|libc\.musl-(x86_64|aarch64)\.so\.1)$/,
 }
 /** `e_machine` of elf(5). */
@@ -99,7 +100,9 @@ function main() {
     if (platform === undefined) throw new StepError(`${file}: not called like the addon of a platform`)
     const problems = addonProblems(file, platform)
     if (problems.length > 0) process.exitCode = 1
-    say(`${problems.length === 0 ? green('✓') : red('✗')} ${file}${problems.map((problem) => `\n    ${problem}`).join('')}`)
+    say(
+      `${problems.length === 0 ? green('✓') : red('✗')} ${file}${problems.map((problem) => `\n    ${problem}`).join('')}`,
+    )
   }
 }
 

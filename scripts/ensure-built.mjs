@@ -5,7 +5,7 @@
 //   node scripts/ensure-built.mjs --force    build everything
 //   node scripts/ensure-built.mjs --debug    an unoptimised binding
 
-import { existsSync, readFileSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { missingRequirements } from './requirements.mjs'
@@ -75,6 +75,8 @@ async function buildDist(show) {
   // Starting afresh: a file that was removed from src/ must not live on in dist/.
   rmSync(join(root, 'dist'), { recursive: true, force: true })
   await command(process.execPath, [tsc, '--project', project], { cwd: root, show })
+  // What dist/src/binding.d.ts refers to, from there as from src/.
+  copyFileSync(join(root, 'binding.d.cts'), join(root, 'dist', 'binding.d.cts'))
   touch(join(root, 'dist', 'index.js'))
 }
 

@@ -10,6 +10,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { resolve } from 'node:path'
 import { HotcellError } from './errors.js'
 import { version } from './version.js'
 
@@ -28,22 +29,19 @@ export function loadAddon(): unknown {
   const platform = platformName()
   if (!PLATFORMS.includes(platform)) throw unsupported(platform)
   // A bundle in CommonJS has no import.meta.url.
-  const require = createRequire(typeof __filename === 'string' ? __filename : import.meta.url)
+  const require = createRequire((import.meta.url as string | undefined) ?? __filename)
   const { path, addon } = find(require, platform)
   const its = (addon as { version?: () => string }).version?.()
   if (its !== version) throw mismatched(platform, path, its)
   return addon
 }
 
-/** The first there is of: the one that HOTCELL_ADDON names, that of a checkout, that of the platform's package. */
+/** The first there is of: that of a checkout, that of the platform's package. Or the one that HOTCELL_ADDON names, and no other. */
 function find(require: NodeJS.Require, platform: string): { path: string; addon: unknown } {
   const given = process.env['HOTCELL_ADDON']
-  const candidates =
-    given === undefined || given === ''
-      ? [`#addon/hotcell.${platform}.node`, `${PACKAGE}-${platform}`]
-      : [given]
+  if (given !== undefined && given !== '') return load(require, platform, resolve(given))
   let cause: unknown
-  for (const name of candidates) {
+  for (const name of [`#addon/hotcell.${platform}.node`, `${PACKAGE}-${platform}`]) {
     let path: string
     try {
       path = require.resolve(name)
@@ -52,14 +50,19 @@ function find(require: NodeJS.Require, platform: string): { path: string; addon:
       continue
     }
     // Deno resolves an entry of "imports" whether its file is there or not.
-    if (!existsSync(path)) continue
-    try {
-      return { path, addon: require(path) }
-    } catch (error) {
-      throw unloadable(platform, path, error)
-    }
+    if (existsSync(path)) return load(require, platform, path)
   }
-  throw given === undefined || given === '' ? missing(platform, cause) : unloadable(platform, given, cause)
+  throw missing(platform, cause)
+}
+
+function load(require: NodeJS.Require, platform: string, path: string): { path: string; addon: unknown } {
+  try {
+    // require() takes a file of another name for JavaScript.
+    if (!path.endsWith('.node')) throw new Error('its name does not end in .node')
+    return { path, addon: require(path) }
+  } catch (error) {
+    throw unloadable(platform, path, error)
+  }
 }
 
 /** `linux-x64-gnu`, as the packages are called; without a libc elsewhere than on Linux. */
@@ -106,10 +109,16 @@ function missing(platform: string, cause: unknown): HotcellError {
 
 function unloadable(platform: string, path: string, cause: unknown): HotcellError {
   const reason = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause)
-  const remedy = /GLIBC_[\d.]+' not found/.test(reason)
-    ? 'The C library of this system is too old: glibc 2.17 or newer is needed'
-    : 'Remove node_modules and install again on this machine, from the platform that it runs on'
-  return failure(`The native addon of hotcell for ${platform} cannot be loaded from '${path}': ${reason}. ${remedy}`, cause)
+  const message = `The native addon of hotcell for ${platform} cannot be loaded from '${path}': ${reason}`
+  return failure(`${message}. ${remedy(reason)}`, cause)
+}
+
+function remedy(reason: string): string {
+  if (process.env['HOTCELL_ADDON']) return 'The environment variable HOTCELL_ADDON names it: correct or remove that'
+  if (/GLIBC_[\d.]+' not found/.test(reason)) {
+    return 'The C library of this system is too old: glibc 2.17 or newer is needed'
+  }
+  return 'Remove node_modules and install again, on the platform that the program runs on'
 }
 
 function mismatched(platform: string, path: string, its: string | undefined): HotcellError {

@@ -16,9 +16,9 @@ export type {
   SetupInput,
   Trace as NativeTrace,
   TraceRun as NativeTraceRun,
-} from '#binding'
+} from '../binding.cjs'
 
-type Binding = typeof import('#binding')
+type Binding = typeof import('../binding.cjs')
 
 let loaded: Binding | undefined
 let failed: HotcellError | undefined

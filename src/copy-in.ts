@@ -13,6 +13,7 @@ import { onLoss } from './loss.js'
 import { abortSignal, type Cancellable } from './options/cancellable.js'
 import { checkNames, names } from './options/names.js'
 import { containerPath, display, fileMode, type ContainerPath } from './options/primitives.js'
+import { requireFileDescriptors } from './runtime.js'
 
 /** Options of `copyIn()`. */
 export interface CopyInOptions extends Cancellable {
@@ -49,6 +50,7 @@ export async function copyIn(
   const target = containerPath('path', path)
   const mode = options.mode === undefined ? undefined : fileMode('mode', options.mode)
   const signal = abortSignal(options.signal)
+  requireFileDescriptors('copyIn()')
   refuseAborted(signal)
 
   const cancellation = new CopyCancellation(signal)

@@ -13,6 +13,7 @@ import { failure, HotcellError } from './errors.js'
 import { Learned } from './learned.js'
 import type { EncodedTrace } from './options/trace.js'
 import type { FileOperation, TraceResult } from './result.js'
+import { requirePipeDescriptors } from './runtime.js'
 import { signalName } from './signals.js'
 import { systemError } from './system-error.js'
 
@@ -113,6 +114,7 @@ export class TraceReader {
 
   /** Makes the pipe. */
   constructor(trace: EncodedTrace) {
+    requirePipeDescriptors('trace')
     this.run = trace.native.begin()
     this.#onEvent = trace.onEvent
     this.#fd = this.run.fd

@@ -69,8 +69,14 @@ const steps = {
     }),
   'run with input and output': () =>
     inContainer(async (master) => {
-      const result = await master.run('cat', ['-', 'given'], { input: 'in,', files: { given: Buffer.from('file') }, collect: ['given'] })
-      same([result.status, result.stdout, String(result.files.given)], ['ok', 'in,file', 'file'])
+      const result = await master.run('sh', ['-c', 'cat; echo error >&2; exit 7'], { input: 'in' })
+      same([result.status, result.exitCode, result.stdout, result.stderr], ['nonzero-exit', 7, 'in', 'error\n'])
+    }),
+  'run with files': () =>
+    inContainer(async (master) => {
+      const files = { given: Buffer.from('content') }
+      const result = await master.run('cp', ['given', 'made'], { files, collect: ['made'] })
+      same([result.status, String(result.files.made)], ['ok', 'content'])
     }),
   'run with a megabyte': () =>
     inContainer(async (master) => {
@@ -91,24 +97,25 @@ const steps = {
       execution.stdin.end('two')
       same([await output, (await execution).status], ['one two', 'ok'])
     }),
-  'spawn and kill': () =>
+  'spawn without output, and kill': () =>
     inContainer(async (master) => {
-      const execution = master.spawn('sleep', ['1000'])
+      const execution = master.spawn('sleep', ['1000'], { stdout: 'ignore', stderr: 'ignore' })
       await execution.started
       execution.kill('SIGTERM')
       same((await execution).signal, 'SIGTERM')
+      // Without anybody who writes, the program reads the end of the file.
+      same((await master.spawn('cat', [], { stdout: 'ignore', stderr: 'ignore' })).status, 'ok')
     }),
   'cancel by a signal': () =>
     inContainer(async (master) => {
       const controller = new AbortController()
-      const run = master.run('sh', ['-c', 'echo ready > ready; sleep 1000'], { signal: controller.signal })
-      run.catch(() => undefined)
-      for (;;) {
-        const ready = await master.copyOut('ready').catch(() => undefined)
-        if (ready?.length > 0) break
+      const param = {
+        args: ['/bin/sleep', '1000'],
+        syncFunc: () => {
+          setImmediate(() => controller.abort())
+        },
       }
-      controller.abort()
-      const error = await rejection(run)
+      const error = await rejection(master.execve(param, { signal: controller.signal }))
       same([error.name, error.code], ['AbortError', 'ABORT_ERR'])
       same((await master.run('true')).status, 'ok')
     }),
@@ -125,23 +132,34 @@ const steps = {
       const { trace } = await master.run('cat', ['/etc/ld.so.cache'], { trace: { syscalls: ['openat'] } })
       same(trace.calls.openat.count > 0, true)
     }),
-  files: () =>
+  'trace events as they come': () =>
     inContainer(async (master) => {
-      await master.copyIn(Buffer.from('content'), 'folder/file')
-      await master.symlink('folder/file', 'link')
-      same(String(await master.copyOut('folder/file')), 'content')
-      const file = await master.open('other', 'w')
-      await file.close()
+      const calls = []
+      const onEvent = (event) => calls.push(event.type)
+      await master.run('cat', ['/etc/ld.so.cache'], { trace: { syscalls: ['openat'], onEvent } })
+      same(calls.length > 0, true)
+    }),
+  'symlink, delete and reset': () =>
+    inContainer(async (master) => {
+      await master.symlink('/w/target', 'folder/link')
+      same((await master.run('readlink', ['folder/link'])).stdout, '/w/target\n')
       await master.delete('folder', { recursive: true })
-      same((await rejection(master.copyOut('folder/file'))).code, 'ENOENT')
+      same((await master.run('ls')).stdout, '')
+      await master.run('touch', ['left'])
       await master.reset()
       same((await master.run('ls')).stdout, '')
     }),
-  'a file as stream': () =>
+  'copyIn and copyOut': () =>
     inContainer(async (master) => {
-      await master.copyIn(Buffer.from('content'), 'file')
-      const file = await master.open('file', 'r')
-      same(await text(file.createReadStream()), 'content')
+      await master.copyIn(Buffer.from('content'), 'folder/file')
+      same(String(await master.copyOut('folder/file')), 'content')
+      same((await rejection(master.copyOut('folder/other'))).code, 'ENOENT')
+    }),
+  'open, and a file as stream': () =>
+    inContainer(async (master) => {
+      const file = await master.open('file', 'w+')
+      await file.write('content', 0)
+      same(await text(file.createReadStream({ start: 0 })), 'content')
     }),
   errors: () =>
     inContainer(async (master) => {
@@ -183,22 +201,12 @@ const steps = {
     ])
     same(stages[1].stdout, 'WORD\n')
   },
-  'asyncDispose': async () => {
+  asyncDispose: async () => {
     const master = await Master.create()
     await master[Symbol.asyncDispose]()
     await master.closed
   },
   'a worker thread': async () => {
-    const source = `
-      import { parentPort } from 'node:worker_threads'
-      import { Master } from 'hotcell'
-      const master = await Master.create()
-      const { stdout } = await master.run('echo', ['worker'])
-      await master.destroy()
-      parentPort.postMessage(stdout)
-    `
-    const { writeFileSync } = await import('node:fs')
-    writeFileSync('worker.mjs', source)
     const worker = new Worker(new URL('worker.mjs', import.meta.url))
     try {
       const answer = await new Promise((resolve, reject) => {
@@ -216,13 +224,11 @@ const steps = {
 const only = process.argv.slice(2)
 for (const [name, step] of Object.entries(steps)) {
   if (only.length > 0 && !only.includes(name)) continue
-  let failure
   console.log(JSON.stringify({ begins: name }))
   try {
     await step()
+    console.log(JSON.stringify({ ends: name }))
   } catch (error) {
-    failure = String(error?.stack ?? error)
+    console.log(JSON.stringify({ ends: name, code: error?.code, failure: String(error?.stack ?? error) }))
   }
-  console.log(JSON.stringify({ ends: name, failure }))
 }
-console.log(JSON.stringify({ done: true }))

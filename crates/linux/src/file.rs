@@ -21,7 +21,9 @@ pub fn file_system(fd: BorrowedFd<'_>) -> io::Result<i64> {
     // SAFETY: the kernel writes one statfs.
     check(unsafe { libc::fstatfs(fd.as_raw_fd(), stat.as_mut_ptr()) }.into())?;
     // SAFETY: written by the call above.
-    Ok(unsafe { stat.assume_init() }.f_type)
+    let stat = unsafe { stat.assume_init() };
+    #[allow(clippy::unnecessary_cast, reason = "it is signed in glibc, and unsigned in musl")]
+    Ok(stat.f_type as i64)
 }
 
 /// Whether a mode is that of this `S_IF*` type.
@@ -60,10 +62,11 @@ pub fn unlinkat(directory: BorrowedFd<'_>, name: &CStr, directory_entry: bool) -
     Ok(())
 }
 
-/// renameat2(2).
+/// renameat2(2), without a C library's function: glibc has it since 2.28, musl since 1.2.6.
 pub fn renameat2(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new: &CStr, flags: u32) -> io::Result<()> {
+    let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
     // SAFETY: the kernel reads both names.
-    check(unsafe { libc::renameat2(from.as_raw_fd(), name.as_ptr(), to.as_raw_fd(), new.as_ptr(), flags) }.into())?;
+    check(unsafe { libc::syscall(libc::SYS_renameat2, from, name.as_ptr(), to, new.as_ptr(), flags) })?;
     Ok(())
 }
 
