@@ -52,4 +52,4 @@ export {
 export { probe, type HostFeature, type HostSupport } from './src/probe.js'
 export type { FileOperation, RunResult, TraceResult, Usage } from './src/result.js'
 export type { SandboxFile, SandboxStreamOptions } from './src/sandbox-file.js'
-export type { Trace, TraceEvent } from './src/trace.js'
+export type { Trace, TraceEvent, TraceSubject } from './src/trace.js'

@@ -76,7 +76,6 @@ function checkManifests() {
       libc: [platform.libc],
       license: manifest.license,
       engines: manifest.engines,
-      repository: manifest.repository,
     }
     for (const [key, value] of Object.entries(expected)) {
       if (JSON.stringify(its[key]) !== JSON.stringify(value))
