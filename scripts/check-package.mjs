@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { bindingFile, ensureBuilt, root, tsc } from './ensure-built.mjs'
+import { addonProblems } from './check-addon.mjs'
 import { packMain, packPlatform } from './pack.mjs'
 import { makeProject } from './package/project.mjs'
 import { fetchRuntime, runtimes } from './package/runtimes.mjs'
@@ -97,6 +98,19 @@ function checkManifests() {
   }
   if (manifest.os !== undefined) problems.push('package.json: `os` would keep npm from installing hotcell elsewhere')
   assert('versions and platforms agree everywhere', problems)
+}
+
+/** What the addon of this build asks for: it is linked by the system's linker, so this system's glibc is what it may need. */
+function checkAddon() {
+  if (run('objdump', ['--version']).error !== undefined) {
+    skip('what the addon needs: objdump is missing (binutils)')
+    return
+  }
+  const glibc = process.report.getReport().header.glibcVersionRuntime
+  assert(
+    `the addon needs ${glibc === undefined ? 'musl' : `glibc ${glibc} at most`}, its init image nothing`,
+    addonProblems(bindingFile(), hostPlatform, glibc),
+  )
 }
 
 /** What is in the tarball: all that is needed, nothing else. */
@@ -216,7 +230,7 @@ async function checkRuntime({ name, args, without }, file, project) {
       problems.push(`${step}: ${failure}`)
   }
   if (stuck !== undefined) problems.push(`${stuck}: did not end`, stderr)
-  else if (end !== 'exit code 0') problems.push(end, stderr)
+  else if (end !== `exit code ${without.length > 0 ? 1 : 0}`) problems.push(end, stderr)
   const what = version.toLowerCase().includes(name.split(' ')[0].toLowerCase()) ? version : `${name} (${version})`
   assert(`${steps.size - without.length} of ${steps.size} steps by ${what}`, problems)
   check(`require by ${what}`, run(file, [...args, 'common.cjs'], { cwd: project }))
@@ -303,6 +317,7 @@ function checkBundles(project) {
 async function main() {
   await ensureBuilt()
   checkManifests()
+  checkAddon()
 
   const folder = mkdtempSync(join(tmpdir(), 'hotcell-package-'))
   try {

@@ -221,6 +221,7 @@ const steps = {
   },
 }
 
+// Exits with 1 if a step failed.
 const only = process.argv.slice(2)
 for (const [name, step] of Object.entries(steps)) {
   if (only.length > 0 && !only.includes(name)) continue
@@ -229,6 +230,7 @@ for (const [name, step] of Object.entries(steps)) {
     await step()
     console.log(JSON.stringify({ ends: name }))
   } catch (error) {
+    process.exitCode = 1
     console.log(JSON.stringify({ ends: name, code: error?.code, failure: String(error?.stack ?? error) }))
   }
 }

@@ -3,7 +3,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { root } from '../ensure-built.mjs'
 
 /** The folder of programs that run in a project. */
@@ -38,7 +38,8 @@ export function makeProject(folder, tarballs, npmArguments = []) {
     if (/\.[cm]js$/.test(name)) copyFileSync(join(PROGRAMS, name), join(folder, name))
   }
   writeFileSync(join(folder, 'package.json'), '{ "private": true }\n')
-  const path = pathWith(['npm', 'sh', 'env'], `${folder}-path`)
+  const path = pathWith(['npm', 'sh'], `${folder}-path`)
+  symlinkSync(process.execPath, join(path, 'node'))
   const installed = spawnSync(
     'npm',
     ['install', '--offline', '--no-audit', '--no-fund', '--loglevel=error', ...npmArguments, ...tarballs],
@@ -46,7 +47,7 @@ export function makeProject(folder, tarballs, npmArguments = []) {
       cwd: folder,
       encoding: 'utf8',
       env: {
-        PATH: `${dirname(process.execPath)}:${path}`,
+        PATH: path,
         HOME: folder,
         npm_config_cache: `${folder}-cache`,
         // Discard: whoever tried to fetch something would be told so.
