@@ -52,6 +52,7 @@ const checks = [
   { name: 'examples in the documentation', run: [node, 'scripts/check-docs.mjs'], count: lastSum },
   { name: 'API reference', run: ['npm', 'run', 'docs'] },
   { name: 'the packed package', run: [node, 'scripts/check-package.mjs'], count: lastSum },
+  { name: 'musl', run: [node, 'scripts/check-musl.mjs'], count: lastSum },
   { name: 'the addon of a release', run: [node, 'scripts/build-release.mjs', '--if-possible'], count: lastSum },
   { name: 'workflows', run: [node, 'scripts/check-workflows.mjs'], count: lastSum },
 ]
