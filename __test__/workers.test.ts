@@ -148,7 +148,7 @@ test('two copies of the module', async (t) => {
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const natives = readdirSync(root).filter((name) => name.endsWith('.node'))
   t.true(natives.length > 0)
-  for (const name of ['package.json', 'index.ts', 'src', 'binding.cjs', 'tsconfig.json', ...natives]) {
+  for (const name of ['package.json', 'index.ts', 'src', 'tsconfig.json', ...natives]) {
     cpSync(join(root, name), join(folder, name), { recursive: true })
   }
   const copy = (await import(pathToFileURL(join(folder, 'index.ts')).href)) as typeof import('../index.js')

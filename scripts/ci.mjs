@@ -50,7 +50,11 @@ const checks = [
   { name: 'cargo test', run: ['cargo', 'test', '--workspace', '--no-fail-fast'], count: cargoSum, again: cargoAgain },
   { name: 'cgroup v2 in a virtual machine', run: [node, 'scripts/vm-cargo-test.mjs'], count: lastSum },
   { name: 'examples in the documentation', run: [node, 'scripts/check-docs.mjs'], count: lastSum },
+  { name: 'API reference', run: ['npm', 'run', 'docs'] },
   { name: 'the packed package', run: [node, 'scripts/check-package.mjs'], count: lastSum },
+  { name: 'musl', run: [node, 'scripts/check-musl.mjs'], count: lastSum },
+  { name: 'the addon of a release', run: [node, 'scripts/build-release.mjs', '--if-possible'], count: lastSum },
+  { name: 'workflows', run: [node, 'scripts/check-workflows.mjs'], count: lastSum },
 ]
 
 /** Shows the output as it comes, and resolves to it. */

@@ -5,7 +5,7 @@
 //   node scripts/ensure-built.mjs --force    build everything
 //   node scripts/ensure-built.mjs --debug    an unoptimised binding
 
-import { existsSync, readFileSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { missingRequirements } from './requirements.mjs'
@@ -64,10 +64,10 @@ const cargoSources = () => {
 async function buildBinding(debug, show) {
   const napi = join(root, 'node_modules', '@napi-rs', 'cli', 'dist', 'cli.js')
   const args = ['build', '--platform', '--manifest-path', 'crates/node/Cargo.toml', '--output-dir', '.']
-  args.push('--js', 'binding.cjs', '--dts', 'binding.d.cts', '--no-const-enum')
+  args.push('--no-js', '--dts', 'binding.d.cts', '--no-const-enum')
   if (!debug) args.push('--release')
   await command(process.execPath, [napi, ...args], { cwd: root, show })
-  touch(bindingFile(), join(root, 'binding.cjs'), join(root, 'binding.d.cts'))
+  touch(bindingFile(), join(root, 'binding.d.cts'))
 }
 
 async function buildDist(show) {
@@ -75,6 +75,8 @@ async function buildDist(show) {
   // Starting afresh: a file that was removed from src/ must not live on in dist/.
   rmSync(join(root, 'dist'), { recursive: true, force: true })
   await command(process.execPath, [tsc, '--project', project], { cwd: root, show })
+  // What dist/src/binding.d.ts refers to, from there as from src/.
+  copyFileSync(join(root, 'binding.d.cts'), join(root, 'dist', 'binding.d.cts'))
   touch(join(root, 'dist', 'index.js'))
 }
 
@@ -90,7 +92,7 @@ export async function ensureBuilt({ force = false, debug = false } = {}) {
   if (process.platform !== 'linux') throw new StepError(missingRequirements().join('\n\n'))
 
   const fresh = () => {
-    const native = [bindingFile(), join(root, 'binding.cjs'), join(root, 'binding.d.cts')]
+    const native = [bindingFile(), join(root, 'binding.d.cts')]
     const bindingStale = native.some((file) => anyNewer(file, ...cargoSources()))
     const distStale = anyNewer(
       join(root, 'dist', 'index.js'),

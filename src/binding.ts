@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module'
-import { HotcellError } from './errors.js'
+import { loadAddon } from './addon.js'
+import type { HotcellError } from './errors.js'
 
 export type {
   Bridge as NativeBridge,
@@ -17,9 +17,9 @@ export type {
   Trace as NativeTrace,
   TraceRun as NativeTraceRun,
   Transfer as NativeTransfer,
-} from '#binding'
+} from '../binding.cjs'
 
-type Binding = typeof import('#binding')
+type Binding = typeof import('../binding.cjs')
 
 let loaded: Binding | undefined
 let failed: HotcellError | undefined
@@ -34,17 +34,10 @@ export function binding(): Binding {
   if (loaded !== undefined) return loaded
   if (failed !== undefined) throw failed
   try {
-    if (process.platform !== 'linux') throw new Error(`the platform is ${process.platform}`)
-    // A subpath import (package.json, "imports") resolves from src/ and from dist/ alike, a relative path does not.
-    loaded = createRequire(import.meta.url)('#binding') as Binding
+    loaded = loadAddon() as Binding
     return loaded
-  } catch (cause) {
-    failed = new HotcellError(
-      'ERR_HOTCELL_UNSUPPORTED_PLATFORM',
-      `hotcell has no native addon for ${process.platform}-${process.arch}: it needs Linux on x64 or arm64. ` +
-        'There, check that optional dependencies were installed (npm install --include=optional)',
-      { cause },
-    )
+  } catch (error) {
+    failed = error as HotcellError
     throw failed
   }
 }

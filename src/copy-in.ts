@@ -14,6 +14,7 @@ import { onLoss } from './loss.js'
 import { abortSignal, type Cancellable } from './options/cancellable.js'
 import { checkNames, names } from './options/names.js'
 import { containerPath, display, fileMode, type ContainerPath } from './options/primitives.js'
+import { requireFileDescriptors } from './runtime.js'
 import { copyInDirectory, encodeDirectory, type DirectoryOptions } from './tree/copy-in-directory.js'
 
 /** Options of `copyIn()`. */
@@ -64,6 +65,7 @@ export async function copyIn(
   const directory = encodeDirectory(options)
   const maxBytes = directory.maxBytes
   const signal = abortSignal(options.signal)
+  requireFileDescriptors('copyIn()')
   refuseAborted(signal)
 
   const cancellation = new CopyCancellation(signal)

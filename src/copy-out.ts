@@ -7,6 +7,7 @@ import { failure, HotcellError, hostFailure } from './errors.js'
 import { abortSignal, type Cancellable } from './options/cancellable.js'
 import { checkNames, names } from './options/names.js'
 import { containerPath, display, integer, type ContainerPath } from './options/primitives.js'
+import { requireFileDescriptors } from './runtime.js'
 
 /** Options of `copyOut()`. */
 export interface CopyOutOptions extends Cancellable {
@@ -32,6 +33,7 @@ export async function copyOut(
   const maxBytes =
     options.maxBytes === undefined ? DEFAULT_MAX_BYTES : integer('maxBytes', options.maxBytes, 0, MAX_BYTES_MAX)
   const signal = abortSignal(options.signal)
+  requireFileDescriptors('copyOut()')
   refuseAborted(signal)
 
   const checkpoint = new Checkpoint(signal)

@@ -48,12 +48,15 @@ export function disownFd(fd: number): number {
   return fd
 }
 
-/** Closes a descriptor of ours. A worker's `fs.close` prints a warning for each that its `fs` did not open. */
+/**
+ * Closes a descriptor of ours. A worker's `fs.close` prints a warning for each that its `fs` did not open, and Deno's does not know
+ * it.
+ */
 export function closeFd(fd: number): void {
-  if (owner === undefined) {
+  if (owner === undefined && process.versions['deno'] === undefined) {
     closeSync(fd)
   } else {
-    owner.disown(fd)
+    owner?.disown(fd)
     binding().closeDescriptor(fd)
   }
 }

@@ -25,8 +25,8 @@ import { systemError } from './system-error.js'
  * | `ERR_HOTCELL_TIMEOUT` | init did not answer in time; the container is gone |
  * | `ERR_HOTCELL_TOO_LARGE` | a file or directory is larger than `maxBytes`, or has more in it than `maxEntries` |
  * | `ERR_HOTCELL_TRACE` | a run could not be traced, or no longer: its supervisor could not start, or ended; the run was ended with it |
- * | `ERR_HOTCELL_UNSUPPORTED` | this version, or this kernel, does not do what an option asks for |
- * | `ERR_HOTCELL_UNSUPPORTED_PLATFORM` | there is no native addon for this platform |
+ * | `ERR_HOTCELL_UNSUPPORTED` | this version, this kernel, or a runtime other than Node.js, does not do what is asked for |
+ * | `ERR_HOTCELL_UNSUPPORTED_PLATFORM` | there is no native addon for this platform, or it is missing, damaged or of another version |
  */
 export type HotcellErrorCode =
   | 'ERR_HOTCELL_ARCHIVE'

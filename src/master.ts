@@ -26,9 +26,18 @@ import type { EncodedLimits } from './options/limits.js'
 import { planContainer, type MasterOptions } from './options/master-options.js'
 import { checkNames, names } from './options/names.js'
 import { bytes, containerPath, display, fileMode, flag, type ContainerPath } from './options/primitives.js'
-import { encodeSpawn, type Encoding, type OutputOf, type RunOptions, type SpawnOptions } from './options/run-options.js'
+import {
+  encodeSpawn,
+  PIPE_STDERR,
+  PIPE_STDOUT,
+  type Encoding,
+  type OutputOf,
+  type RunOptions,
+  type SpawnOptions,
+} from './options/run-options.js'
 import type { RunResult, TraceResult } from './result.js'
 import { run } from './run.js'
+import { requireFileDescriptors, requirePipeDescriptors } from './runtime.js'
 import { SandboxFile } from './sandbox-file.js'
 import { sealFrom, type SealOptions } from './seal.js'
 import type { SealedFile } from './sealed-file.js'
@@ -255,6 +264,7 @@ export class Master implements AsyncDisposable {
     mode: number = DEFAULT_FILE_MODE,
   ): Promise<SandboxFile> {
     const target = containerPath('path', path)
+    requireFileDescriptors('open()')
     const reply = await expect(this.#container, this.#container.open(target, openFlags(flags), fileMode('mode', mode)))
       .settled
     done(reply)
@@ -332,6 +342,7 @@ export class Master implements AsyncDisposable {
     options: SpawnOptions<E> = {},
   ): Execution<E> {
     const { pipes, ...command } = encodeSpawn(file, args, options, this.#limits)
+    if ((pipes & (PIPE_STDOUT | PIPE_STDERR)) !== 0) requirePipeDescriptors('spawn() with output')
     return new Execution<E>(this.#container, command, pipes)
   }
 

@@ -27,6 +27,7 @@ import {
   type RunOptions,
 } from './options/run-options.js'
 import type { RunResult, TraceResult } from './result.js'
+import { requirePipeDescriptors } from './runtime.js'
 import { TraceReader } from './trace.js'
 
 type StreamInput = Readable | ReadableStream<Uint8Array> | AsyncIterable<string | Uint8Array>
@@ -110,6 +111,7 @@ async function runCollected(container: Container, command: Command, input: Uint8
 }
 
 async function runFed(container: Container, command: Command, input: StreamInput): Promise<RunResult> {
+  requirePipeDescriptors('run() with a stream as input')
   const source = readable(input)
   const execution = new Execution(container, command, PIPE_STDIN | PIPE_STDOUT | PIPE_STDERR)
   const { stdin } = execution

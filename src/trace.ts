@@ -13,11 +13,12 @@ import { failure, HotcellError } from './errors.js'
 import { Learned } from './learned.js'
 import type { EncodedTrace } from './options/trace.js'
 import type { FileOperation, TraceResult } from './result.js'
+import { requirePipeDescriptors } from './runtime.js'
 import { signalName } from './signals.js'
 import { systemError } from './system-error.js'
 
 /** A thread, and the process that it belongs to, by the numbers of the container. */
-interface Subject {
+export interface TraceSubject {
   pid: number
   tid: number
 }
@@ -30,7 +31,7 @@ interface Subject {
  */
 export type TraceEvent =
   /** A system call came to its end: with a `result` or an `error`, or with neither if the thread ended in it. */
-  | (Subject & {
+  | (TraceSubject & {
       type: 'syscall'
       name: string
       args: (number | string | null)[]
@@ -41,7 +42,7 @@ export type TraceEvent =
       durationMs: number
     })
   /** A file was used that no rule allows. */
-  | (Subject & {
+  | (TraceSubject & {
       type: 'violation'
       name: string
       operation: FileOperation
@@ -49,13 +50,13 @@ export type TraceEvent =
       response: 'deny' | 'kill' | 'log'
     })
   /** A call was refused because it leads to where nobody could watch: io_uring, an untraced child, another architecture's calls. */
-  | (Subject & { type: 'refused'; name: string; error: string })
+  | (TraceSubject & { type: 'refused'; name: string; error: string })
   /** A seccomp filter ended a process, or sent it SIGSYS. */
-  | (Subject & { type: 'disallowed'; name: string; args: string[]; fatal: boolean })
+  | (TraceSubject & { type: 'disallowed'; name: string; args: string[]; fatal: boolean })
   /** A process or thread began. `parent` made it, 0 for the program itself. */
-  | (Subject & { type: 'start'; parent: number })
+  | (TraceSubject & { type: 'start'; parent: number })
   /** A process or thread ended. */
-  | (Subject & { type: 'exit'; exitCode?: number; signal?: NodeJS.Signals })
+  | (TraceSubject & { type: 'exit'; exitCode?: number; signal?: NodeJS.Signals })
   /** So many events before this one were dropped. */
   | { type: 'lost'; count: number }
 
@@ -113,6 +114,7 @@ export class TraceReader {
 
   /** Makes the pipe. */
   constructor(trace: EncodedTrace) {
+    requirePipeDescriptors('trace')
     this.run = trace.native.begin()
     this.#onEvent = trace.onEvent
     this.#fd = this.run.fd

@@ -2,6 +2,9 @@
 //!
 //! It is a nested cargo with a target directory of its own (the outer one's is locked while build scripts run). The flags
 //! that make the ELF static must not reach procedural macros, hence `--target`, which keeps host and target artefacts apart.
+//!
+//! `HOTCELL_INIT_LINKER` names the linker of the image where it is not to be that of the addon: zig links the addon against an
+//! old glibc (scripts/build-release.mjs), but has no static one.
 
 use std::env;
 use std::error::Error;
@@ -25,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo:rerun-if-changed={}", source.join("src").display());
     }
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=HOTCELL_INIT_LINKER");
 
     let image = build(workspace)?;
     require_static(&image)?;
@@ -58,6 +62,10 @@ fn build(workspace: &Path) -> Result<PathBuf, Box<dyn Error>> {
     for inherited in ["RUSTC", "RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"] {
         // Under `cargo clippy` these name the linter; with any of them the ELF could come out in another place or dynamic.
         cargo.env_remove(inherited);
+    }
+    if let Some(linker) = env::var_os("HOTCELL_INIT_LINKER") {
+        let triple = variable("TARGET")?.to_string_lossy().to_uppercase().replace('-', "_");
+        cargo.env(format!("CARGO_TARGET_{triple}_LINKER"), linker);
     }
     let status = cargo.status()?;
     if !status.success() {

@@ -11,7 +11,7 @@ import { SeccompPolicy, type OciSeccomp } from '../seccomp-policy.js'
 import { invalidType, invalidValue } from './invalid.js'
 
 /** The built-in profiles. */
-export const seccompProfiles = ['default', 'judge', 'strict', 'off'] as const
+const seccompProfiles: readonly Extract<SeccompInput, string>[] = ['default', 'judge', 'strict', 'off']
 
 /**
  * | | for |
@@ -23,7 +23,7 @@ export const seccompProfiles = ['default', 'judge', 'strict', 'off'] as const
  * | an object | `linux.seccomp` of the OCI runtime-spec, with Docker's and Podman's additions |
  * | a {@link SeccompPolicy} | rules put together in TypeScript, or read from a file |
  */
-export type SeccompInput = (typeof seccompProfiles)[number] | OciSeccomp | SeccompPolicy
+export type SeccompInput = 'default' | 'judge' | 'strict' | 'off' | OciSeccomp | SeccompPolicy
 
 const compiled = new WeakMap<object, NativeSeccomp>()
 const profiles = new Map<string, NativeSeccomp>()

@@ -15,6 +15,7 @@ import { Master } from '../master.js'
 import type { Encoding } from '../options/run-options.js'
 import { useSeveral } from '../pool/pool.js'
 import { outputLimit, usageOf, type TraceResult, type Usage } from '../result.js'
+import { requirePipeDescriptors } from '../runtime.js'
 import type { PipelineResult, PipeResult, StageResult } from './result.js'
 import {
   planPipeline,
@@ -69,6 +70,7 @@ export async function pipeline<const S extends Stages, E extends Encoding = 'utf
   options?: PipelineOptions<StageName<S>, E>,
 ): Promise<PipelineResult<S, E>> {
   const plan = planPipeline(stages, options as PipelineOptions | undefined)
+  requirePipeDescriptors('pipeline()')
   refuseAborted(plan.signal)
   const result = await withMasters(plan, (masters) => new Run(plan, masters).toEnd())
   const named = Array.isArray(stages)

@@ -34,7 +34,7 @@ impl Directory {
         options.read(true).custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC);
         let fd = OwnedFd::from(options.open(path).map_err(|error| failed(errno(&error)))?);
         match file::file_system(fd.as_fd()) {
-            Ok(system) if MAGIC.contains(&system.f_type) => Ok(Self { fd, path: path.to_owned() }),
+            Ok(system) if MAGIC.contains(&file::magic(&system)) => Ok(Self { fd, path: path.to_owned() }),
             Ok(_) => Err(failed(libc::ENOTDIR)),
             Err(error) => Err(failed(errno(&error))),
         }

@@ -8,8 +8,8 @@ use crate::error::{Error, Violation};
 use crate::event::{Batch, Event, RequestId, Sink};
 use crate::master::{Master, Program};
 use crate::pending::{Deadline, Kind};
-use hotcell_linux::pidfd;
 use hotcell_linux::seqpacket::{self, Wait};
+use hotcell_linux::{file, pidfd};
 use hotcell_protocol::codec::{PACKET_MAX, TAG_MEMFD};
 use hotcell_protocol::{
     Base, Cloned, DecodeError, Failure, FileKind, Filled, Identity, Listed, Listing, Opened, Outcome, Reply, ReplyBody,
@@ -271,12 +271,12 @@ fn surplus_and_missing_descriptors_condemn_and_are_closed() {
 
 #[test]
 fn descriptors_that_are_no_open_regular_files_condemn() {
-    use std::os::unix::fs::OpenOptionsExt;
     let (pipe, _writer) = std::io::pipe().unwrap();
     let directory = File::open("/").unwrap();
     let device = File::open("/dev/null").unwrap();
     let (socket, _other) = seqpacket::pair().unwrap();
-    let path_only = File::options().read(true).custom_flags(nix::libc::O_PATH).open("/etc/passwd").unwrap();
+    // Not by File::options: where libc counts O_PATH to O_ACCMODE (musl), it takes the flag away.
+    let path_only = file::openat(directory.as_fd(), c"etc/passwd", nix::libc::O_PATH, 0).unwrap();
     let all: [&dyn AsRawFd; 5] = [&pipe, &directory, &device, &socket, &path_only];
     for fd in all {
         let mut fake = ready();

@@ -97,7 +97,7 @@ pub fn check_type(fd: &OwnedFd, flags: i32) -> io::Result<()> {
         return Err(io::Error::from_raw_os_error(if directory { libc::EISDIR } else { libc::EINVAL }));
     }
     // Regular by name only: /proc/self is *us*, and whoever can leave a link to it would have the host read what pid 1 may.
-    if file::file_system(fd.as_fd())?.f_type == libc::PROC_SUPER_MAGIC {
+    if file::magic(&file::file_system(fd.as_fd())?) == libc::PROC_SUPER_MAGIC {
         return Err(io::Error::from_raw_os_error(libc::EACCES));
     }
     let kept = flags & (libc::O_APPEND | libc::O_DIRECT | libc::O_NOATIME | libc::O_NONBLOCK);

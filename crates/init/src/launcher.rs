@@ -19,7 +19,7 @@ use hotcell_linux::clone3::{self, Fork};
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
 use hotcell_linux::{errno, file, memfd, pidfd, prctl, process, signal};
-use hotcell_protocol::{Cloned, Failure, Identity, Launch, Launched, Network, Order, Setup, Step, codec};
+use hotcell_protocol::{Cloned, Failure, Identity, Launch, Launched, Network, Order, Resource, Setup, Step, codec};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -64,10 +64,10 @@ fn prepare() {
         let _ = fs::write(OOM_SCORE_ADJ, "0");
     }
     // 1, not 0: with a piped core_pattern 0 still starts the host's handler, as root, for every crash (core(5)).
-    let _ = process::set_rlimit(libc::RLIMIT_CORE, 1, 1);
+    let _ = process::set_rlimit(Resource::Core.number(), 1, 1);
     // A host that is content with few descriptors may still have many containers.
-    if let Ok((_, hard)) = process::rlimit(libc::RLIMIT_NOFILE) {
-        let _ = process::set_rlimit(libc::RLIMIT_NOFILE, hard, hard);
+    if let Ok((_, hard)) = process::rlimit(Resource::Nofile.number()) {
+        let _ = process::set_rlimit(Resource::Nofile.number(), hard, hard);
     }
 }
 

@@ -190,7 +190,7 @@ fn listing(directory: &OwnedFd, offset: i64, is_upper: bool) -> io::Result<Listi
         mtime_ns: file::mtime_ns(&stat),
     };
     // What is there is not files but the kernel's word about processes, pid 1 among them.
-    if file::file_system(fd)?.f_type == libc::PROC_SUPER_MAGIC {
+    if file::magic(&file::file_system(fd)?) == libc::PROC_SUPER_MAGIC {
         return Ok(listing);
     }
     directory::seek(fd, offset)?;

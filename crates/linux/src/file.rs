@@ -49,6 +49,12 @@ pub fn file_system(fd: BorrowedFd<'_>) -> io::Result<libc::statfs> {
     Ok(unsafe { stat.assume_init() })
 }
 
+/// The magic number of a file system (`f_type`), signed as the `…_MAGIC` of libc are: musl has it unsigned.
+#[allow(clippy::unnecessary_cast, reason = "musl has it unsigned")]
+pub const fn magic(system: &libc::statfs) -> i64 {
+    system.f_type as i64
+}
+
 /// Whether a mode is that of this `S_IF*` type.
 pub const fn is_type(stat: &libc::stat, kind: libc::mode_t) -> bool {
     stat.st_mode & libc::S_IFMT == kind
@@ -145,10 +151,11 @@ pub fn unlinkat(directory: BorrowedFd<'_>, name: &CStr, directory_entry: bool) -
     Ok(())
 }
 
-/// renameat2(2).
+/// renameat2(2), without a C library's function: glibc has it since 2.28, musl since 1.2.6.
 pub fn renameat2(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new: &CStr, flags: u32) -> io::Result<()> {
+    let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
     // SAFETY: the kernel reads both names.
-    check(unsafe { libc::renameat2(from.as_raw_fd(), name.as_ptr(), to.as_raw_fd(), new.as_ptr(), flags) }.into())?;
+    check(unsafe { libc::syscall(libc::SYS_renameat2, from, name.as_ptr(), to, new.as_ptr(), flags) })?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::check;
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// A child that ended and was reaped.
@@ -138,9 +138,11 @@ pub fn setsid() -> io::Result<()> {
 
 /// sched_setscheduler(2) of this process to `SCHED_OTHER`.
 pub fn use_normal_scheduling() -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: sched_param is plain data for which zero is valid; musl's has more in it than the priority.
+    let parameters: libc::sched_param = unsafe { zeroed() };
+    // musl's function of this name is a stub that fails (ENOSYS).
     // SAFETY: the kernel reads one sched_param.
-    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const parameters) }.into())?;
+    check(unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_OTHER, &raw const parameters) })?;
     Ok(())
 }
 
@@ -311,7 +313,7 @@ pub mod raw {
         /// seccomp(2) with `SECCOMP_SET_MODE_FILTER`.
         seccomp(operation: u32, flags: u32, program: *const libc::sock_fprog) = SYS_seccomp;
         /// ptrace(2) in the kernel's form.
-        ptrace(request: u32, pid: i32, address: usize, data: usize) = SYS_ptrace;
+        ptrace(request: i64, pid: i32, address: usize, data: usize) = SYS_ptrace;
         /// landlock_restrict_self(2).
         landlock_restrict_self(ruleset: RawFd, flags: u32) = SYS_landlock_restrict_self;
         /// getpid(2).

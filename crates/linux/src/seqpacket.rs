@@ -10,6 +10,12 @@ use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+/// Of a msghdr: what the kernel has is glibc's; musl has half of it, and padding.
+#[cfg(not(target_env = "musl"))]
+type ControlLength = usize;
+#[cfg(target_env = "musl")]
+type ControlLength = libc::socklen_t;
+
 /// The kernel's `SCM_MAX_FD`.
 const FDS_MAX: usize = 253;
 const FDS_SPACE: usize = space(FDS_MAX * size_of::<RawFd>());
@@ -108,7 +114,7 @@ pub fn send(socket: BorrowedFd<'_>, packet: &[u8], fds: &[RawFd], pid: Option<i3
     }
     if used > 0 {
         message.msg_control = control.0.as_mut_ptr().cast();
-        message.msg_controllen = used;
+        message.msg_controllen = used as ControlLength;
     }
     loop {
         // SAFETY: `message` points to the packet and the control buffer, which both outlive the call; the kernel only reads.
@@ -164,7 +170,7 @@ pub fn recv(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: Wait) -> Result<Rec
     message.msg_iov = &raw mut iov;
     message.msg_iovlen = 1;
     message.msg_control = control.0.as_mut_ptr().cast();
-    message.msg_controllen = CONTROL_SPACE;
+    message.msg_controllen = CONTROL_SPACE as ControlLength;
     let len = loop {
         // SAFETY: the kernel writes at most the lengths given, into `buffer` and `control`.
         let result =
@@ -183,7 +189,8 @@ pub fn recv(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: Wait) -> Result<Rec
         let cmsg = unsafe { *header };
         // SAFETY: the payload follows its header.
         let data = unsafe { libc::CMSG_DATA(header) };
-        let length = cmsg.cmsg_len.saturating_sub(space(0));
+        #[allow(clippy::unnecessary_cast, reason = "musl has it in 32 bits")]
+        let length = (cmsg.cmsg_len as usize).saturating_sub(space(0));
         match (cmsg.cmsg_level, cmsg.cmsg_type) {
             (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
                 for index in 0..length / size_of::<RawFd>() {

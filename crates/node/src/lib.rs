@@ -30,3 +30,4 @@ mod setup;
 mod trace;
 mod tree;
 mod value;
+mod version;

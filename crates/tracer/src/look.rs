@@ -92,7 +92,10 @@ pub fn is_in_proc(fd: RawFd) -> bool {
         return false;
     }
     // SAFETY: zeroed before, and written.
-    unsafe { status.assume_init() }.f_type == libc::PROC_SUPER_MAGIC
+    let status = unsafe { status.assume_init() };
+    #[allow(clippy::unnecessary_cast, reason = "it is signed in glibc, and unsigned in musl")]
+    let magic = status.f_type as i64;
+    magic == libc::PROC_SUPER_MAGIC
 }
 
 /// Whether nobody can write to the file system, as it is mounted there.

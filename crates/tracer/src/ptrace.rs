@@ -32,6 +32,15 @@ pub fn seize(pid: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// What ptrace(2) takes first, as glibc and musl declare it.
+#[cfg(not(target_env = "musl"))]
+type Request = libc::c_uint;
+#[cfg(target_env = "musl")]
+type Request = libc::c_int;
+
+/// linux/ptrace.h; libc has it for glibc only.
+const GET_SYSCALL_INFO: Request = 0x420e;
+
 /// How a stopped tracee goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resume {
@@ -113,12 +122,12 @@ pub fn call_info(tid: i32) -> Result<CallInfo, Gone> {
     let mut info = CallInfo::default();
     let size = size_of::<CallInfo>();
     // SAFETY: the kernel writes as many bytes as the structure has at most.
-    let result = unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, tid, size, &raw mut info) };
+    let result = unsafe { libc::ptrace(GET_SYSCALL_INFO, tid, size, &raw mut info) };
     if result < 0 { Err(Gone) } else { Ok(info) }
 }
 
 /// A request without memory.
-pub(crate) fn request_value(request: libc::c_uint, tid: i32, data: usize) -> Result<(), Gone> {
+pub(crate) fn request_value(request: Request, tid: i32, data: usize) -> Result<(), Gone> {
     // SAFETY: no memory involved; the last argument is a number for the callers' requests.
     if unsafe { libc::ptrace(request, tid, ptr::null_mut::<u8>(), data) } < 0 { Err(Gone) } else { Ok(()) }
 }

@@ -143,7 +143,7 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
         // SAFETY: as above.
         check(Step::SetSignals, 0, unsafe { raw::set_signal_mask(&plan.pass, !(1 << (libc::SIGTRAP - 1))) })?;
         // SAFETY: no memory involved.
-        check(Step::TraceMe, 0, unsafe { raw::ptrace(&plan.pass, libc::PTRACE_TRACEME, 0, 0, 0) })?;
+        check(Step::TraceMe, 0, unsafe { raw::ptrace(&plan.pass, libc::PTRACE_TRACEME.into(), 0, 0, 0) })?;
     }
     if plan.landlock >= 0 {
         // SAFETY: no memory involved.

@@ -490,7 +490,7 @@ impl Shared {
 
     /// Lets go of a child that is about to stop behind its execve, or does: it stays stopped, see [`crate::trace`].
     fn hand_over(&self, plan: &Plan, pid: i32) {
-        const PTRACE_SETSIGMASK: u32 = 0x420b;
+        const PTRACE_SETSIGMASK: i64 = 0x420b;
         let none = 0_u64;
         // ESRCH: not stopped yet. Pid 1's main thread takes note of its end, and might take wait4(2)'s word of its stop, so that is not waited for.
         while !plan.is_over.load(Acquire) {
@@ -499,7 +499,7 @@ impl Shared {
             let emptied = unsafe { raw::ptrace(&self.pass, PTRACE_SETSIGMASK, pid, 8, address) };
             let stop = libc::SIGSTOP as usize;
             // SAFETY: no memory involved.
-            if emptied == 0 && unsafe { raw::ptrace(&self.pass, libc::PTRACE_DETACH, pid, 0, stop) } == 0 {
+            if emptied == 0 && unsafe { raw::ptrace(&self.pass, libc::PTRACE_DETACH.into(), pid, 0, stop) } == 0 {
                 plan.is_handed_over.store(true, Release);
                 return self.notify();
             }
