@@ -40,6 +40,7 @@ export { DurationHistogram } from './src/pool/duration-histogram.js'
 export { Pool, type PoolStats } from './src/pool/pool.js'
 export type { PoolOptions } from './src/pool/pool-options.js'
 export type { TraceOptions } from './src/options/trace.js'
+export type { TerminalSize, TtyOption } from './src/options/tty.js'
 export {
   SeccompPolicy,
   type OciSeccomp,
@@ -52,4 +53,5 @@ export {
 export { probe, type HostFeature, type HostSupport } from './src/probe.js'
 export type { FileOperation, RunResult, TraceResult, Usage } from './src/result.js'
 export type { SandboxFile, SandboxStreamOptions } from './src/sandbox-file.js'
+export type { Terminal } from './src/terminal.js'
 export type { Trace, TraceEvent } from './src/trace.js'

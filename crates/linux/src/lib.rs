@@ -30,6 +30,7 @@ pub mod seqpacket;
 pub mod signal;
 pub mod spawn;
 pub mod thread;
+pub mod tty;
 pub mod uts;
 
 use std::io;

@@ -25,6 +25,7 @@ pub mod outcome;
 pub mod reply;
 pub mod request;
 pub mod step;
+pub mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod trace;
@@ -42,6 +43,7 @@ pub use outcome::{Outcome, Usage, Verdict};
 pub use reply::{Opened, Reply, ReplyBody};
 pub use request::{CpuCounter, GroupFiles, OpenFile, OpenHow, Request, RequestBody};
 pub use step::{Failure, Step};
+pub use terminal::{Terminal, WindowSize};
 pub use trace::{FileOperation, FileRules, OnViolation, TraceConfig, TraceEvent, TraceSummary};
 
 /// The version of everything in this crate; init states it in [`ReplyBody::Hello`] and the host refuses any other.

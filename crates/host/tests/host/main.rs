@@ -12,4 +12,5 @@ mod runs;
 mod seccomp;
 mod support;
 mod syncing;
+mod terminals;
 mod tracing;

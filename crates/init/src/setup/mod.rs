@@ -16,7 +16,7 @@ mod privileges;
 mod proc;
 mod root;
 
-pub use mounts::Attached;
+pub use mounts::{Attached, detach};
 pub use privileges::EnterAnywhere;
 pub use root::{Tree, open_in_root, split, terminated};
 
