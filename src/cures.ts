@@ -34,8 +34,6 @@ const cures: Record<string, string> = {
   'TraceMe:EPERM': 'The sysctl kernel.yama.ptrace_scope must not be 3',
   Supervise: 'The run was ended, and the container goes on: run it again',
   // Terminals.
-  'MountTerminals:ENOENT': 'A mount hides the /dev of the container: leave out the one at /dev',
-  'MountTerminals:ELOOP': 'A mount hides the /dev of the container: leave out the one at /dev',
   'MountTerminals:ENODEV': 'The kernel was built without pseudoterminals (CONFIG_UNIX98_PTYS)',
   'MountTerminals:EPERM': 'A security module, or a seccomp filter around this process, forbids to mount a devpts',
   'MountTerminals:EACCES': 'A security module, or a seccomp filter around this process, forbids to mount a devpts',

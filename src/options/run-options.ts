@@ -6,7 +6,6 @@ import type { Readable } from 'node:stream'
 import type { Bytes, LandlockInput, NativeSeccomp } from '../binding.js'
 import type { CopySource } from '../copy-source.js'
 import { encodeEnv, encodeStrings, type EnvInput } from '../env.js'
-import type { Terminal } from '../terminal.js'
 import { abortSignal, type Cancellable } from './cancellable.js'
 import { invalidType, invalidValue } from './invalid.js'
 import { encodeLandlock, type LandlockRules } from './landlock.js'
@@ -44,8 +43,8 @@ interface CommonOptions<E extends Encoding> extends Cancellable {
   trace?: TraceOptions | undefined
   /**
    * Give it a terminal as its standard streams, and as its controlling terminal: programs find one there, and behave accordingly. What it shows,
-   * echoes of what is typed included, is `stdout`; `stderr` is empty. What comes from `input` or `stdin` is typed, and so is its end
-   * ({@link Terminal.stdin}).
+   * echoes of what is typed included, is `stdout`; `stderr` is empty. What comes from `input` or `stdin` is typed, and so is its end:
+   * see `Terminal.stdin`.
    *
    * If the container's environment has no `TERM`, that is `xterm-256color`, unless there is an `env`.
    *
