@@ -37,8 +37,8 @@ export async function execve(
   const signal = cancellableSignal(options)
   refuseAborted(signal)
   const flags = syncFunc === undefined ? 0 : FLAG_SYNC
-  const reader = trace === null ? undefined : new TraceReader(trace)
   const terminal = onTerminal === undefined ? undefined : new ExecveTerminal(container)
+  const reader = trace === null ? undefined : new TraceReader(trace)
   const start = (): number =>
     container.execve(
       args,
