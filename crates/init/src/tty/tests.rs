@@ -66,6 +66,22 @@ impl Desk {
         !self.turn(0)
     }
 
+    /// The program writes until nothing takes any more; how much.
+    fn fill(&mut self) -> usize {
+        let mut written = 0;
+        self.until("a full screen", |desk| match desk.program.write(&[b'y'; 1000]) {
+            Ok(count) => {
+                written += count;
+                None
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                desk.is_idle().then_some(())
+            }
+        });
+        written
+    }
+
     fn types(&mut self, text: &[u8]) {
         self.keyboard.as_ref().unwrap().write_all(text).unwrap();
     }
@@ -155,17 +171,7 @@ fn more_than_the_kernel_holds_waits_in_the_pipe() {
 #[test]
 fn a_full_screen_holds_the_program_back_and_loses_nothing() {
     let mut desk = Desk::new();
-    let mut written = 0;
-    desk.until("a full screen", |desk| match desk.program.write(&[b'y'; 1000]) {
-        Ok(count) => {
-            written += count;
-            None
-        }
-        Err(error) => {
-            assert_eq!(error.kind(), ErrorKind::WouldBlock);
-            desk.is_idle().then_some(())
-        }
-    });
+    let written = desk.fill();
     assert!(written > 64 * 1024);
     // The run is over with all of that unread: the pipe is made to hold the rest.
     assert!(desk.terminal.drain());
@@ -173,6 +179,25 @@ fn a_full_screen_holds_the_program_back_and_loses_nothing() {
     let mut all = Vec::new();
     desk.screen.unwrap().read_to_end(&mut all).unwrap();
     assert!(all == vec![b'y'; written]);
+}
+
+#[test]
+fn a_reader_is_waited_for_where_the_pipe_cannot_hold_the_rest_but_not_for_ever() {
+    let mut desk = Desk::new();
+    // The kernel does not make it as small as an enlarged one with so much in it, which stands for a pipe that may not be enlarged.
+    file::set_pipe_size(desk.screen.as_ref().unwrap().as_fd(), 1 << 20).unwrap();
+    let written = desk.fill();
+    assert!(!desk.terminal.drain());
+    assert!(!desk.terminal.drain());
+    let read = desk.shown(60_000).len();
+    assert!(desk.terminal.drain(), "there is room now");
+    assert_eq!(desk.shown(written - read).len(), written - read);
+
+    let written = desk.fill();
+    assert!(written > 256 * 1024);
+    assert!(!desk.terminal.drain());
+    desk.terminal.deadline_us = Some(0);
+    assert!(desk.terminal.drain(), "it was waited for long enough");
 }
 
 #[test]
