@@ -15,7 +15,7 @@ use hotcell_linux::{errno, file, prctl, tty};
 use hotcell_protocol::{Failure, Step, WindowSize};
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 const PATH: &[u8] = b"/dev/pts";
 /// All containers of a host have `kernel.pty.max` less `kernel.pty.reserve` pseudoterminals between them, 3,072 by default. `max` is what
@@ -52,10 +52,17 @@ impl Devpts {
         open().map_err(|error: io::Error| Failure::new(Step::OpenTerminal, errno(&error)))
     }
 
-    /// Forgets it: the next terminal is in a new one. No program may run meanwhile; the current directory is anywhere afterwards.
+    /// Forgets it: the next terminal is in a new one. No program may run meanwhile. The current directory stays.
     pub fn reset(&mut self) -> Result<(), Failure> {
         let Some(mount) = self.mount.take() else { return Ok(()) };
-        detach(mount.as_fd()).map_err(|error| Failure::new(Step::ResetMount, errno(&error)).of(PATH))
+        let detach_and_return = || {
+            // SAFETY: AT_FDCWD is not a descriptor that anybody could close.
+            let here = unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) };
+            let before = file::openat(here, c".", libc::O_PATH | libc::O_DIRECTORY, 0)?;
+            detach(mount.as_fd())?;
+            file::fchdir(before.as_fd())
+        };
+        detach_and_return().map_err(|error: io::Error| Failure::new(Step::ResetMount, errno(&error)).of(PATH))
     }
 }
 
