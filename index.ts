@@ -46,6 +46,7 @@ export type { PoolOptions } from './src/pool/pool-options.js'
 export type { TraceOptions } from './src/options/trace.js'
 export { seal, type SealOptions } from './src/seal.js'
 export type { SealedFile } from './src/sealed-file.js'
+export type { TerminalSize, TtyOption } from './src/options/tty.js'
 export {
   SeccompPolicy,
   type OciSeccomp,
@@ -63,4 +64,5 @@ export type { TreeSelection } from './src/tree/selection.js'
 export { probe, type HostFeature, type HostSupport } from './src/probe.js'
 export type { FileOperation, RunResult, TraceResult, Usage } from './src/result.js'
 export type { SandboxFile, SandboxStreamOptions } from './src/sandbox-file.js'
+export type { Terminal } from './src/terminal.js'
 export type { Trace, TraceEvent, TraceSubject } from './src/trace.js'

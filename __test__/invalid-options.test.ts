@@ -233,7 +233,14 @@ const execveParams: readonly Wrong[] = [
   [{ args: ['true'], trace: { syscalls: ['open', 'opne'] } }, VALUE, /"trace".*opne/],
   [{ args: ['true'], trace: { onViolation: 'ignore' } }, VALUE, /"trace\.onViolation"/],
   [{ args: ['true'], trace: { onEvent: 1 } }, TYPE, /"trace\.onEvent"/],
-  [{ args: ['true'], tty: true }, UNSUPPORTED, /"tty"/],
+  [{ args: ['true'], tty: 1 }, TYPE, /"tty".*boolean or an object \{ columns, rows \}/],
+  [{ args: ['true'], tty: null }, TYPE, /"tty"/],
+  [{ args: ['true'], tty: { columns: 80 } }, TYPE, /"tty\.rows"/],
+  [{ args: ['true'], tty: { columns: 0, rows: 24 } }, RANGE, /"tty\.columns".*>= 1 and <= 65535/],
+  [{ args: ['true'], tty: { columns: 80, rows: 24, cols: 80 } }, VALUE, /no option "tty\.cols"/],
+  [{ args: ['true'], tty: true, fds: [0] }, VALUE, /"fds".*beside "tty"/],
+  [{ args: ['true'], tty: true, onTerminal: 1 }, TYPE, /"onTerminal"/],
+  [{ args: ['true'], onTerminal: () => undefined }, VALUE, /"onTerminal".*needs "tty"/],
 ]
 
 test('parameters of execve', async (t) => {
@@ -243,7 +250,7 @@ test('parameters of execve', async (t) => {
     const error = await t.throwsAsync(master.execve(wrong as ExecveParam), { code, message }, about)
     t.true(fits(error, code), about)
   }
-  t.is((await master.execve({ args: ['true'], tty: false } as unknown as ExecveParam)).status, 'ok')
+  t.is((await master.execve({ args: ['true'], tty: false })).status, 'ok')
 })
 
 const runOptions: readonly Wrong[] = [
@@ -262,6 +269,8 @@ const runOptions: readonly Wrong[] = [
   [{ limits: { outputBytes: '1' } }, TYPE, /"limits\.outputBytes"/],
   [{ signal: {} }, TYPE, /"signal"/],
   [{ cgroup: {} }, VALUE, /no option "cgroup"/],
+  [{ tty: 'yes' }, TYPE, /"tty"/],
+  [{ tty: [] }, TYPE, /"tty"/],
 ]
 
 test('options of run', async (t) => {
@@ -280,7 +289,9 @@ const spawnOptions: readonly Wrong[] = [
   [{ stdin: 'inherit' }, VALUE, /"stdin".*'pipe', 'ignore'/],
   [{ stdout: 1 }, VALUE, /"stdout"/],
   [{ stderr: null, stdinn: 1 }, VALUE, /no option "stdinn".*"stdin"/],
-  [{ tty: { columns: 80, rows: 25 } }, UNSUPPORTED, /"tty"/],
+  [{ tty: { columns: 80, rows: 1.5 } }, RANGE, /"tty\.rows"/],
+  [{ tty: true, stderr: 'pipe' }, VALUE, /"stderr".*beside "tty"/],
+  [{ tty: true, onTerminal: () => undefined }, VALUE, /no option "onTerminal"/],
 ]
 
 test('options of spawn throw on the spot', async (t) => {

@@ -33,6 +33,13 @@ const cures: Record<string, string> = {
   'SeizeProgram:EPERM': 'The program must be readable, not only executable, to be traced',
   'TraceMe:EPERM': 'The sysctl kernel.yama.ptrace_scope must not be 3',
   Supervise: 'The run was ended, and the container goes on: run it again',
+  // Terminals.
+  'MountTerminals:ENODEV': 'The kernel was built without pseudoterminals (CONFIG_UNIX98_PTYS)',
+  'MountTerminals:EPERM': 'A security module, or a seccomp filter around this process, forbids to mount a devpts',
+  'MountTerminals:EACCES': 'A security module, or a seccomp filter around this process, forbids to mount a devpts',
+  'OpenTerminal:ENOSPC':
+    'A container has at most 32 terminals, those that its programs have opened included, and all containers of a host those ' +
+    'of the sysctl kernel.pty.max without kernel.pty.reserve: raise that one, or end what has them',
   // Making a container.
   'CloneContainer:EPERM': USER_NAMESPACES,
   'CloneContainer:EACCES': USER_NAMESPACES,

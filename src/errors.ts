@@ -20,6 +20,7 @@ import { systemError } from './system-error.js'
  * | `ERR_HOTCELL_CLOSED` | the container or the pool was destroyed, or the turn with a container of a pool is over |
  * | `ERR_HOTCELL_CONTAINER_LOST` | its init died or its socket closed, without `destroy()` |
  * | `ERR_HOTCELL_LAUNCHER` | the process that starts containers could not be started, or died |
+ * | `ERR_HOTCELL_NO_TTY` | a run without `tty` has no terminal that could have another size |
  * | `ERR_HOTCELL_POOL_FULL` | as many as `maxQueue` allows wait for a container of the pool already |
  * | `ERR_HOTCELL_PROTOCOL` | something inside spoke out of turn; the container is gone |
  * | `ERR_HOTCELL_TIMEOUT` | init did not answer in time; the container is gone |
@@ -34,6 +35,7 @@ export type HotcellErrorCode =
   | 'ERR_HOTCELL_CLOSED'
   | 'ERR_HOTCELL_CONTAINER_LOST'
   | 'ERR_HOTCELL_LAUNCHER'
+  | 'ERR_HOTCELL_NO_TTY'
   | 'ERR_HOTCELL_POOL_FULL'
   | 'ERR_HOTCELL_PROTOCOL'
   | 'ERR_HOTCELL_TIMEOUT'

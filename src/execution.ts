@@ -15,9 +15,11 @@ import { failure } from './errors.js'
 import { RunCancellation } from './execve.js'
 import { Input } from './input.js'
 import { execFileOf, type Command, type Encoding, type OutputOf } from './options/run-options.js'
+import { NO_TTY } from './options/tty.js'
 import { Output } from './output.js'
 import { outputLimit, type RunResult, type TraceResult } from './result.js'
 import { signalNumber } from './signals.js'
+import { noTerminal, resize, type Terminal } from './terminal.js'
 import { TraceReader, type TraceEvent } from './trace.js'
 
 const ignore = (): void => undefined
@@ -54,7 +56,7 @@ class ExecutionCancellation extends RunCancellation {
  * may look like one without output there, so await the execution as well. No stream without an `'error'` listener ends the
  * process. When neither a stream nor the result was ever asked for, the failure is an unhandled rejection: never silent.
  */
-export class Execution<E extends Encoding = Encoding> implements PromiseLike<RunResult<OutputOf<E>>> {
+export class Execution<E extends Encoding = Encoding> implements PromiseLike<RunResult<OutputOf<E>>>, Terminal {
   readonly #container: Container
   readonly #command: Command
   readonly #run: number
@@ -94,7 +96,7 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       this.#ended = Promise.resolve(this.#report(new AbortError(signal)))
       return
     }
-    const { args, env, cwd, rlimits, limits, seccomp, landlock, trace } = command
+    const { args, env, cwd, rlimits, limits, seccomp, landlock, trace, tty } = command
     this.#trace = trace === null ? undefined : new TraceReader(trace)
     const spawned = container.spawn(
       args,
@@ -108,6 +110,7 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       seccomp,
       landlock,
       this.#trace?.run ?? null,
+      tty,
       FLAG_STARTED,
     )
     this.#run = spawned.id
@@ -139,18 +142,18 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
     return this.#started
   }
 
-  /** Standard input. With `stdin: 'ignore'`, and after the end, what is written goes nowhere. */
+  /** Standard input; with `tty` what is typed, see {@link Terminal.stdin}. With `stdin: 'ignore'`, and after the end, what is written goes nowhere. */
   get stdin(): Writable {
     return this.#stdin.take()
   }
 
-  /** Standard output; empty with `stdout: 'ignore'`. */
+  /** Standard output; with `tty` what is shown, see {@link Terminal.stdout}. Empty with `stdout: 'ignore'`. */
   get stdout(): Readable {
     this.#observed = true
     return this.#stdout.take()
   }
 
-  /** Standard error; empty with `stderr: 'ignore'`. */
+  /** Standard error; empty with `stderr: 'ignore'`, and with `tty`. */
   get stderr(): Readable {
     this.#observed = true
     return this.#stderr.take()
@@ -185,6 +188,20 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
     if (this.#over) return false
     if (number !== 0) this.#container.kill(this.#run, number)
     return true
+  }
+
+  /**
+   * Gives the terminal another size; its foreground programs get SIGWINCH.
+   *
+   * @param columns characters in a line, 1 to 65,535
+   * @param rows lines, 1 to 65,535
+   * @returns whether the run went on
+   * @throws {RangeError} (or TypeError) for what is no size
+   * @throws {HotcellError} `ERR_HOTCELL_NO_TTY`: the run was started without `tty`
+   */
+  resize(columns: number, rows: number): boolean {
+    if (this.#command.tty === NO_TTY) throw noTerminal()
+    return resize(this.#container, this.#run, this.#over, columns, rows)
   }
 
   /** Awaits {@link result}. */

@@ -6,6 +6,7 @@ import { cancellableSignal, type Cancellable } from './options/cancellable.js'
 import { encodeExecve, type ExecveParam } from './options/execve-param.js'
 import type { EncodedLimits } from './options/limits.js'
 import type { TraceResult } from './result.js'
+import { ExecveTerminal, type Terminal } from './terminal.js'
 import { TraceReader } from './trace.js'
 
 /** Ends a run when the signal comes; native sees to it that the run's end is reported after all. */
@@ -31,44 +32,70 @@ export async function execve(
   options: Cancellable | undefined,
   defaults: EncodedLimits,
 ): Promise<TraceResult> {
-  const { args, env, cwd, fds, execFile, rlimits, limits, seccomp, landlock, trace, syncFunc } = encodeExecve(
-    param,
-    defaults,
-  )
+  const { args, env, cwd, fds, execFile, rlimits, limits, seccomp, landlock, trace, tty, onTerminal, syncFunc } =
+    encodeExecve(param, defaults)
   const signal = cancellableSignal(options)
   refuseAborted(signal)
   const flags = syncFunc === undefined ? 0 : FLAG_SYNC
+  const terminal = onTerminal === undefined ? undefined : new ExecveTerminal(container)
   const reader = trace === null ? undefined : new TraceReader(trace)
-  const run = container.execve(
-    args,
-    env,
-    cwd,
-    fds,
-    execFile,
-    rlimits,
-    limits.numbers,
-    limits.cpuSet,
-    seccomp,
-    landlock,
-    reader?.run ?? null,
-    flags,
-  )
+  const start = (): number =>
+    container.execve(
+      args,
+      env,
+      cwd,
+      terminal === undefined ? fds : [...terminal.fds],
+      execFile,
+      rlimits,
+      limits.numbers,
+      limits.cpuSet,
+      seccomp,
+      landlock,
+      reader?.run ?? null,
+      tty,
+      flags,
+    )
+  const run = terminal === undefined ? start() : terminal.begin(start)
   const reply = expect(container, run)
-  if (signal === undefined && syncFunc === undefined && reader === undefined) return ended(await reply.settled)
+  if (signal === undefined && syncFunc === undefined && reader === undefined && terminal === undefined) {
+    return ended(await reply.settled)
+  }
   reader?.start(() => container.cancel(run))
 
   const cancellation = new RunCancellation(signal, container, run)
   try {
+    if (terminal !== undefined) await present(terminal, onTerminal as (terminal: Terminal) => void, container, reply)
     if (syncFunc !== undefined) await synchronise(container, reply, syncFunc, cancellation)
     await reply.settled
     reader?.finish(reply.result)
     if (cancellation.aborted) throw new AbortError(signal as AbortSignal, reply.result)
     if (reader?.error !== undefined) throw reader.error
-    return ended(reply)
+    const result = ended(reply)
+    terminal?.end()
+    return result
+  } catch (error) {
+    terminal?.end(error as Error)
+    throw error
   } finally {
     cancellation.stop()
     // Once more is no harm, and after a failure it is the first time.
     reader?.finish(undefined)
+  }
+}
+
+/** Gives the terminal to the caller. What that throws is thrown once the run is gone. */
+async function present(
+  terminal: Terminal,
+  onTerminal: (terminal: Terminal) => void,
+  container: Container,
+  reply: Reply,
+): Promise<void> {
+  try {
+    onTerminal(terminal)
+  } catch (error) {
+    container.cancel(reply.id)
+    await reply.settled
+    throw error
   }
 }
 

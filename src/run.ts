@@ -71,7 +71,7 @@ function isStream(input: Uint8Array | null | StreamInput): input is StreamInput 
 }
 
 async function runCollected(container: Container, command: Command, input: Uint8Array | null): Promise<RunResult> {
-  const { args, env, cwd, rlimits, limits, seccomp, landlock, trace, encoding, signal } = command
+  const { args, env, cwd, rlimits, limits, seccomp, landlock, trace, tty, encoding, signal } = command
   const reader = trace === null ? undefined : new TraceReader(trace)
   const id = container.run(
     args,
@@ -86,6 +86,7 @@ async function runCollected(container: Container, command: Command, input: Uint8
     seccomp,
     landlock,
     reader?.run ?? null,
+    tty,
     0,
   )
   const reply = expect(container, id)

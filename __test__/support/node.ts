@@ -27,7 +27,16 @@ export function startNode(
   const [file = process.execPath, ...before] = [...through, process.execPath]
   const child = spawn(
     file,
-    [...before, ...nodeArguments, '--import=@oxc-node/core/register', '--input-type=module', '--eval', source, '--', ...args],
+    [
+      ...before,
+      ...nodeArguments,
+      '--import=@oxc-node/core/register',
+      '--input-type=module',
+      '--eval',
+      source,
+      '--',
+      ...args,
+    ],
     { cwd: root, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] },
   )
   let stdout = ''

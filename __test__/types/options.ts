@@ -7,12 +7,16 @@ import {
   defaultMounts,
   defaultPath,
   Master,
+  pipeline,
   type CopySource,
   type EnvInput,
   type ExecveParam,
   type MasterOptions,
   type Mount,
   type RLimit,
+  type Terminal,
+  type TerminalSize,
+  type TtyOption,
 } from '../../index.js'
 
 declare const master: Master
@@ -65,8 +69,14 @@ export function execve(): void {
   void master.execve({ args: ['ls'], landlock: { read: ['/usr'], bind: [80], whenUnsupported: 'degrade' } })
   // @ts-expect-error
   void master.execve({ args: ['ls'], landlock: { reed: [] } })
-  // @ts-expect-error
   void master.execve({ args: ['ls'], tty: true })
+  void master.execve({
+    args: ['ls'],
+    tty: { columns: 80, rows: 24 },
+    onTerminal: (terminal) => expectTypeOf(terminal).toEqualTypeOf<Terminal>(),
+  })
+  // @ts-expect-error
+  void master.execve({ args: ['ls'], tty: { columns: 80 } })
   // @ts-expect-error
   void master.execve({ args: ['ls'], signal })
   // @ts-expect-error
@@ -105,4 +115,19 @@ export function sources(): void {
   master.spawn('cat', [], { stdin: 'inherit' })
   // @ts-expect-error
   master.spawn('cat', [], { collect: ['x'] })
+}
+
+export function terminals(): void {
+  expectTypeOf<boolean>().toExtend<TtyOption>()
+  expectTypeOf<TerminalSize>().toEqualTypeOf<{ columns: number; rows: number }>()
+  void master.run('vi', [], { tty: true })
+  const run = master.spawn('vi', [], { tty: { columns: process.stdout.columns, rows: process.stdout.rows } })
+  expectTypeOf(run).toExtend<Terminal>()
+  expectTypeOf(run.resize(80, 24)).toEqualTypeOf<boolean>()
+  // @ts-expect-error
+  void master.run('vi', [], { tty: 80 })
+  // @ts-expect-error
+  void master.run('vi', [], { onTerminal: () => undefined })
+  // @ts-expect-error
+  void pipeline([{ args: ['vi'], tty: true }])
 }

@@ -8,7 +8,7 @@ import type { CopySource } from '../copy-source.js'
 import { encodeEnv, encodeStrings, type EnvInput } from '../env.js'
 import type { SealedFile } from '../sealed-file.js'
 import { abortSignal, type Cancellable } from './cancellable.js'
-import { invalidType } from './invalid.js'
+import { invalidType, invalidValue } from './invalid.js'
 import { encodeLandlock, type LandlockRules } from './landlock.js'
 import { encodeLimits, type EncodedLimits, type Limits } from './limits.js'
 import { checkNames, names } from './names.js'
@@ -16,6 +16,7 @@ import { bytes, containerPath, descriptor, list, oneOf, type ContainerPath } fro
 import { encodeRLimits, type RLimit } from './rlimits.js'
 import { encodeSeccomp, type SeccompInput } from './seccomp.js'
 import { encodeTrace, type EncodedTrace, type TraceOptions } from './trace.js'
+import { encodeTty, NO_TTY, type TtyOption } from './tty.js'
 
 /** How collected output is given: as strings, decoded as UTF-8, or as Buffers. */
 export type Encoding = 'utf8' | 'buffer'
@@ -49,6 +50,16 @@ interface CommonOptions<E extends Encoding> extends Cancellable {
   landlock?: LandlockRules | undefined
   /** Have it watched by a supervisor. @default not */
   trace?: TraceOptions | undefined
+  /**
+   * Give it a terminal as its standard streams, and as its controlling terminal: programs find one there, and behave accordingly. What it shows,
+   * echoes of what is typed included, is `stdout`; `stderr` is empty. What comes from `input` or `stdin` is typed, and so is its end:
+   * see `Terminal.stdin`.
+   *
+   * If the container's environment has no `TERM`, that is `xterm-256color`, unless there is an `env`.
+   *
+   * @default false
+   */
+  tty?: TtyOption | undefined
 }
 
 /** Options of `run()`. */
@@ -76,7 +87,7 @@ export interface SpawnOptions<E extends Encoding = Encoding> extends CommonOptio
   stdin?: StreamOption | undefined
   /** @default 'pipe' */
   stdout?: StreamOption | undefined
-  /** @default 'pipe' */
+  /** With a `tty` there is none: it is shown with the rest. @default 'pipe' */
   stderr?: StreamOption | undefined
 }
 
@@ -91,10 +102,10 @@ const common = {
   seccomp: true,
   landlock: true,
   trace: true,
+  tty: true,
 } as const
-const later = ['tty']
-const allowedRun = names<RunOptions>('options', { ...common, input: true, files: true, collect: true }, later)
-const allowedSpawn = names<SpawnOptions>('options', { ...common, stdin: true, stdout: true, stderr: true }, later)
+const allowedRun = names<RunOptions>('options', { ...common, input: true, files: true, collect: true })
+const allowedSpawn = names<SpawnOptions>('options', { ...common, stdin: true, stdout: true, stderr: true })
 
 /** What `run()` and `spawn()` give to native. */
 export interface Command {
@@ -108,6 +119,7 @@ export interface Command {
   seccomp: NativeSeccomp | null
   landlock: LandlockInput | null
   trace: EncodedTrace | null
+  tty: number
   encoding: Encoding
   signal: AbortSignal | undefined
 }
@@ -129,6 +141,9 @@ export function encodeSpawn(
     pipe('stdin', options.stdin, PIPE_STDIN) |
     pipe('stdout', options.stdout, PIPE_STDOUT) |
     pipe('stderr', options.stderr, PIPE_STDERR)
+  if (options.stderr === 'pipe' && encodeTty(options.tty) !== NO_TTY) {
+    throw invalidValue('stderr', options.stderr, 'cannot be a pipe beside "tty": a terminal shows it with the rest')
+  }
   return { ...encodeCommand(file, args, options, defaults), pipes }
 }
 
@@ -177,6 +192,7 @@ function encodeCommand(
     seccomp: options.seccomp === undefined ? null : encodeSeccomp(options.seccomp),
     landlock: encodeLandlock(options.landlock),
     trace: options.trace === undefined ? null : encodeTrace(options.trace),
+    tty: encodeTty(options.tty),
     encoding: options.encoding === undefined ? 'utf8' : oneOf('encoding', options.encoding, ['utf8', 'buffer']),
     signal: abortSignal(options.signal),
   }

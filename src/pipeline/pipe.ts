@@ -17,7 +17,7 @@ export interface PipeEnds {
 export function makePipe(ours: (typeof OURS)[keyof typeof OURS]): PipeEnds {
   const { read, write, errno } = binding().makePipe(ours)
   if (errno !== 0) {
-    throw failure({ kind: 'failure', step: '', syscall: 'pipe2', doing: 'make a pipe between programs', errno })
+    throw failure({ kind: 'failure', step: '', syscall: 'pipe2', doing: 'make a pipe for a program', errno })
   }
   return { read, write, inode: fstatSync(read).ino }
 }

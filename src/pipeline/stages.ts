@@ -16,7 +16,7 @@ import type { Encoding } from '../options/run-options.js'
 import { Pool } from '../pool/pool.js'
 
 /** One program of a pipeline. */
-export interface StageOptions extends Omit<ExecveParam, 'fds' | 'syncFunc'> {
+export interface StageOptions extends Omit<ExecveParam, 'fds' | 'syncFunc' | 'tty' | 'onTerminal'> {
   /**
    * The container to run it in; it is used as it is, and stays. One container for several stages is one trust domain.
    *
@@ -27,6 +27,10 @@ export interface StageOptions extends Omit<ExecveParam, 'fds' | 'syncFunc'> {
   fds?: never
   /** Not of a stage: the pipeline starts them together. */
   syncFunc?: never
+  /** Not of a stage: its standard streams are pipes. */
+  tty?: never
+  /** Not of a stage. */
+  onTerminal?: never
   /** Standard input, where no pipe leads there. A stream that fails ends the pipeline. @default empty */
   input?: string | Uint8Array | Readable | AsyncIterable<string | Uint8Array> | undefined
   /** Copied in before any stage starts, as by `copyIn`: container path to source. @default none */
@@ -200,7 +204,7 @@ function planStage(name: string | number, stage: Stage): StagePlan {
     : (stage as StageOptions)
   const { master, input, files = {}, collect = [], ...param } = options
   if (master !== undefined && !(master instanceof Master)) throw invalidType(`${what}.master`, 'a Master', master)
-  for (const refused of ['fds', 'syncFunc']) {
+  for (const refused of ['fds', 'syncFunc', 'tty', 'onTerminal']) {
     if (refused in param) throw invalidValue(`${what}.${refused}`, '', 'is the business of the pipeline: use "pipes"')
   }
   if (typeof files !== 'object' || files === null) throw invalidType(`${what}.files`, 'an object', files)

@@ -12,7 +12,9 @@ use crate::run::Collector;
 use crate::seccomp::Seccomp;
 use crate::trace::Trace;
 use hotcell_linux::seqpacket;
-use hotcell_protocol::{Exec, ExecFlags, Failure, Landlock, OpenFile, OpenHow, RLimit, RequestBody, Setup, Step};
+use hotcell_protocol::{
+    Exec, ExecFlags, Failure, Landlock, OpenFile, OpenHow, RLimit, RequestBody, Setup, Step, Terminal, WindowSize,
+};
 use hotcell_seccomp::Profile;
 use nix::libc;
 use serde_bytes::Bytes;
@@ -63,6 +65,8 @@ pub struct Program<'a> {
     pub landlock: Option<Landlock<'a>>,
     /// Have it supervised. Takes a host that lets init have a /proc, be it shown to programs or not.
     pub trace: Option<Trace<'a>>,
+    /// Give it a terminal of this size as its descriptors 0, 1 and 2, and as its controlling terminal.
+    pub terminal: Option<WindowSize>,
     /// Deliver [`Event::SyncPoint`] before it is executed, and wait for [`Master::resume`] or [`Master::abort`].
     pub sync: bool,
     /// Deliver [`Event::Started`] once it is executed.
@@ -98,6 +102,28 @@ pub struct Spawned {
     pub stdout: Option<OwnedFd>,
     /// To read from.
     pub stderr: Option<OwnedFd>,
+}
+
+/// The descriptors that a program has as its own, or its terminal is connected to.
+struct Streams<'a> {
+    fds: &'a [BorrowedFd<'a>],
+    /// What they are, with a terminal.
+    keyboard: bool,
+    screen: bool,
+}
+
+/// The program's 0, 1 and 2; or what its terminal is connected to. How many of them count.
+fn standard_streams<'a>(
+    (stdin, stdout, stderr): (Option<BorrowedFd<'a>>, Option<BorrowedFd<'a>>, Option<BorrowedFd<'a>>),
+    has_terminal: bool,
+    null: BorrowedFd<'a>,
+) -> ([BorrowedFd<'a>; 3], usize) {
+    match (has_terminal, stdin, stdout) {
+        (false, ..) => ([stdin, stdout, stderr].map(|stream| stream.unwrap_or(null)), 3),
+        (true, Some(keyboard), Some(screen)) => ([keyboard, screen, null], 2),
+        (true, Some(end), None) | (true, None, Some(end)) => ([end, null, null], 1),
+        (true, None, None) => ([null; 3], 0),
+    }
 }
 
 impl Master {
@@ -230,14 +256,19 @@ impl Master {
     /// Runs a program with these descriptors as its 0, 1, 2, … (/dev/null thrice, if there are none): [`Event::Ended`].
     ///
     /// The descriptors are looked at in this call and never after it.
+    ///
+    /// With a [terminal](Program::terminal) they are not the program's, but what the terminal is connected to: at most two pipes. From the first
+    /// one comes what is typed; at its end, and without one, the end of file is typed. The second one takes what is shown, and when its last reader
+    /// is gone, the terminal is hung up; without one that is thrown away.
     pub fn execve(&self, program: Program<'_>, fds: &[BorrowedFd<'_>], sink: &Arc<dyn Sink>) -> RequestId {
         let id = RequestId::next();
-        self.start(id, program, fds, None, sink);
+        let streams = Streams { fds, keyboard: !fds.is_empty(), screen: fds.len() > 1 };
+        self.start(id, program, streams, None, sink);
         id
     }
 
     /// Runs a program whose descriptor 0 reads `input` and whose outputs are collected, up to `limit` bytes each:
-    /// [`Event::Collected`]. One that writes more is killed.
+    /// [`Event::Collected`]. One that writes more is killed. On a terminal the input is typed, and what is shown is its `stdout`.
     pub fn run(&self, program: Program<'_>, input: &[u8], limit: usize, sink: &Arc<dyn Sink>) -> RequestId {
         let id = RequestId::next();
         let started = pipe::null().and_then(|null| {
@@ -247,8 +278,12 @@ impl Master {
         match started {
             Ok((null, collector, stdin)) => {
                 let [stdout, stderr] = collector.program_ends();
-                let fds = [stdin.as_ref().map_or(null, AsFd::as_fd), stdout, stderr];
-                self.start(id, program, &fds, Some(Arc::clone(&collector)), sink);
+                let stdin = stdin.as_ref().map(AsFd::as_fd);
+                let streams = (stdin, Some(stdout), Some(stderr));
+                let (fds, count) = standard_streams(streams, program.terminal.is_some(), null);
+                let fds = fds.get(..count).unwrap_or_default();
+                let streams = Streams { fds, keyboard: stdin.is_some(), screen: true };
+                self.start(id, program, streams, Some(Arc::clone(&collector)), sink);
             }
             Err(error) => Batch::default().deliver(Arc::clone(sink), id, Event::Failed(error)),
         }
@@ -256,25 +291,29 @@ impl Master {
     }
 
     /// Runs a program with pipes, whose other ends are the caller's: [`Event::Ended`]. An error means that it was not started,
-    /// and no event comes.
+    /// and no event comes. On a terminal what is written to `stdin` is typed, what is shown is read from `stdout`, and there is no `stderr`.
     pub fn spawn(&self, program: Program<'_>, pipes: Pipes, sink: &Arc<dyn Sink>) -> Result<Spawned, Error> {
         let null = pipe::null()?;
         let stdin = pipes.stdin.then(pipe::to_program).transpose()?;
         let stdout = pipes.stdout.then(pipe::from_program).transpose()?;
-        let stderr = pipes.stderr.then(pipe::from_program).transpose()?;
+        let has_terminal = program.terminal.is_some();
+        let stderr = (pipes.stderr && !has_terminal).then(pipe::from_program).transpose()?;
         let id = RequestId::next();
-        let fds = [&stdin, &stdout, &stderr].map(|pipe| pipe.as_ref().map_or(null, |pipe| pipe.theirs.as_fd()));
-        self.start(id, program, &fds, None, sink);
+        let [input, output, errors] =
+            [&stdin, &stdout, &stderr].map(|pipe| pipe.as_ref().map(|pipe| pipe.theirs.as_fd()));
+        let (fds, count) = standard_streams((input, output, errors), has_terminal, null);
+        let fds = fds.get(..count).unwrap_or_default();
+        let streams = Streams { fds, keyboard: stdin.is_some(), screen: stdout.is_some() };
+        self.start(id, program, streams, None, sink);
         let [stdin, stdout, stderr] = [stdin, stdout, stderr].map(|pipe| pipe.map(|pipe| pipe.ours));
         Ok(Spawned { id, stdin, stdout, stderr })
     }
 
-    /// `fds` are the program's own.
     fn start(
         &self,
         id: RequestId,
         program: Program<'_>,
-        fds: &[BorrowedFd<'_>],
+        streams: Streams<'_>,
         collector: Option<Arc<Collector>>,
         sink: &Arc<dyn Sink>,
     ) {
@@ -284,14 +323,31 @@ impl Master {
             }
             Batch::default().deliver(Arc::clone(sink), id, Event::Failed(error));
         };
+        let Streams { fds, keyboard, screen } = streams;
         let count = fds.len();
+        let terminal = program.terminal.map(|size| Terminal { size, keyboard, screen });
+        if terminal.is_some_and(|terminal| terminal.descriptors() != count) {
+            return fail(Error::Perform(Failure::new(Step::OpenTerminal, libc::EINVAL)));
+        }
         let most = PROGRAM_FDS_MAX - usize::from(program.trace.is_some());
         if count > most {
             let failure = Failure::new(Step::DupDescriptor, libc::E2BIG).at(most as u32);
             return fail(Error::Perform(failure));
         }
-        let Program { args, executable, env, cwd, mut rlimits, limits, seccomp, landlock, trace, sync, report_start } =
-            program;
+        let Program {
+            args,
+            executable,
+            env,
+            cwd,
+            mut rlimits,
+            limits,
+            seccomp,
+            landlock,
+            trace,
+            sync,
+            report_start,
+            ..
+        } = program;
         let groups = self.connection.groups.as_ref();
         let policy = seccomp.as_ref().unwrap_or(&self.seccomp);
         let asking = trace.as_ref().map(|trace| trace.tracing.filter(policy)).transpose();
@@ -319,9 +375,10 @@ impl Master {
             limits: shares.init,
             group: lease.as_ref().map(|lease| lease.numbered.as_run_group()),
             filter,
-            landlock,
+            landlock: landlock.map(Box::new),
             trace: trace.as_ref().map(|trace| Box::new(trace.tracing.config().clone())),
-            fds: count as u32,
+            terminal,
+            fds: if terminal.is_some() { 0 } else { count as u32 },
             flags: ExecFlags { execute_fd: executable.is_some(), sync, report_start },
         });
         let (limits, resources) = (Box::new(limits), (asked, names));
@@ -351,6 +408,11 @@ impl Master {
     /// Sends a signal to the main process of a run. One that is over is ignored.
     pub fn kill(&self, run: RequestId, signal: u8) {
         self.connection.kill(run, signal);
+    }
+
+    /// Gives the terminal of a run another size. One that is over, or has none, is ignored.
+    pub fn resize(&self, run: RequestId, size: WindowSize) {
+        self.connection.resize(run, size);
     }
 
     /// Kills a run. If init has not reported its end 10 seconds later, the container is killed.

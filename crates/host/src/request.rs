@@ -9,7 +9,7 @@ use crate::outgoing::{self, Outgoing};
 use crate::pending::{Deadline, Kind, Pending};
 use crate::reactor::borrow;
 use crate::seccomp::Seccomp;
-use hotcell_protocol::{Failure, Filter, Request, RequestBody, Step};
+use hotcell_protocol::{Failure, Filter, Request, RequestBody, Step, WindowSize};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -201,6 +201,13 @@ impl Connection {
     pub(crate) fn kill(&self, run: RequestId, signal: u8) {
         if self.is_running(run) {
             self.tell(RequestBody::Kill { run: run.wire(), signal });
+        }
+    }
+
+    /// Gives the terminal of a run another size.
+    pub(crate) fn resize(&self, run: RequestId, size: WindowSize) {
+        if self.is_running(run) {
+            self.tell(RequestBody::Resize { run: run.wire(), size });
         }
     }
 

@@ -25,6 +25,7 @@ use crate::slots::{Slots, Surroundings};
 use crate::sweep::{self, Tag};
 use crate::trace::{Trace, Word};
 use crate::tree::Places;
+use crate::tty::{Devpts, Ends, Terminal};
 use crate::watch::{self, Breach, Watch};
 use hotcell_linux::affinity::Cpus;
 use hotcell_linux::epoll::Epoll;
@@ -50,6 +51,8 @@ const TOKEN_RUNS: u64 = 3;
 const TOKEN_LISTENERS: u64 = 1 << 33;
 /// From here on: what a supervisor says, by the id of its run.
 const TOKEN_SUPERVISORS: u64 = 1 << 34;
+/// From here on: the terminal of a run, by its id.
+const TOKEN_TERMINALS: u64 = 1 << 35;
 /// How long to wait until looking again for what a run left, in milliseconds: nobody tells of a process that ends traced.
 const SWEEP_MS: i32 = 5;
 
@@ -61,6 +64,7 @@ pub struct Container {
     tree: Tree,
     attached: Attached,
     proc: Option<OwnedFd>,
+    devpts: Devpts,
     env: Vec<u8>,
     work_dir: Vec<u8>,
     /// Whether programs get cgroup namespaces of their own, because pid 1 has none.
@@ -102,7 +106,7 @@ const REAP_ROUNDS: u32 = 64;
 
 /// What the loop waits and clones with.
 struct Kernel {
-    epoll: Epoll,
+    epoll: Rc<Epoll>,
     children: OwnedFd,
     /// What the threads that clone programs notify.
     news: Arc<EventFd>,
@@ -152,6 +156,7 @@ impl Container {
             own_tag: proc.as_ref().and_then(|proc| sweep::tag(proc.as_fd(), 1)).unwrap_or_default(),
             limits: if ids.init == ids.program { own_limits() } else { Vec::new() },
             proc,
+            devpts: Devpts::default(),
             env: setup.env.to_vec(),
             work_dir: setup.work_dir.to_vec(),
             hides_cgroup,
@@ -183,11 +188,13 @@ impl Container {
         loop {
             let (mut request, mut ended, mut progress, mut threads, mut refused) = (false, false, false, false, false);
             let mut said = false;
+            let mut terminals = Vec::new();
             let is_sweeping = self.runs.iter().any(|run| run.end.is_some() || run.killed);
-            let waited = kernel.epoll.wait(self.timeout_ms(is_sweeping), |token, _| match token {
+            let waited = kernel.epoll.wait(self.timeout_ms(is_sweeping), |token, events| match token {
                 TOKEN_HOST => request = true,
                 TOKEN_CHILDREN => ended = true,
                 TOKEN_THREADS => threads = true,
+                token if token >= TOKEN_TERMINALS => terminals.push((token - TOKEN_TERMINALS, events)),
                 token if token >= TOKEN_SUPERVISORS => said = true,
                 token if token >= TOKEN_LISTENERS => refused = true,
                 _ => progress = true,
@@ -206,6 +213,7 @@ impl Container {
             if progress {
                 self.note_progress(&kernel)?;
             }
+            self.serve_terminals(&terminals);
             if ended {
                 signal::drain(kernel.children.as_fd());
             }
@@ -226,7 +234,9 @@ impl Container {
         if self.is_reaping || !self.deletions.is_empty() {
             return Some(0);
         }
-        let next_us = self.runs.iter().map(|run| run.watch.next_us()).min().filter(|next| *next < u64::MAX);
+        let typing = self.runs.iter().filter_map(|run| run.terminal.as_ref()).map(Terminal::next_us);
+        let next_us = self.runs.iter().map(|run| run.watch.next_us()).chain(typing).min();
+        let next_us = next_us.filter(|next| *next < u64::MAX);
         // Rounded up, so that nobody looks too early.
         let left_ms = next_us.map(|next| next.saturating_sub(process::monotonic_us()).div_ceil(1000));
         let left_ms = left_ms.map(|left| i32::try_from(left).unwrap_or(i32::MAX));
@@ -237,7 +247,7 @@ impl Container {
     fn prepare(&self) -> Result<Kernel, Failure> {
         let failed = |error: io::Error| Failure::new(Step::SetupKernel, errno(&error));
         self.enter_work_dir()?;
-        let epoll = Epoll::new().map_err(failed)?;
+        let epoll = Rc::new(Epoll::new().map_err(failed)?);
         let children = signal::signalfd_only(libc::SIGCHLD).map_err(failed)?;
         epoll.add(self.socket.as_fd(), libc::EPOLLIN as u32, TOKEN_HOST).map_err(failed)?;
         epoll.add(children.as_fd(), libc::EPOLLIN as u32, TOKEN_CHILDREN).map_err(failed)?;
@@ -334,6 +344,13 @@ impl Container {
                     return self.reply(run, unborn(Verdict::Signaled(signal), now), &[]);
                 }
                 self.kill(run, signal.into());
+                Ok(())
+            }
+            RequestBody::Resize { run, size } => {
+                let resized = self.runs.iter().find(|known| known.id == run && known.end.is_none());
+                if let Some(terminal) = resized.and_then(|run| run.terminal.as_ref()) {
+                    terminal.resize(size);
+                }
                 Ok(())
             }
             RequestBody::Resume(run) => {
@@ -507,6 +524,7 @@ impl Container {
         let started_us = process::monotonic_us();
         let failed = |error: io::Error| Failure::new(Step::CloneChild, errno(&error));
         let (fds, trace) = self.take_trace(exec, fds)?;
+        let (fds, terminal) = self.take_terminal(id, exec, fds, kernel)?;
         let Ids { init, program } = self.ids;
         let identity = (init != program).then_some((program.uid, program.gid));
         let fds = plan::clear_targets(fds).map_err(|error| Failure::new(Step::DupDescriptor, errno(&error)))?;
@@ -524,6 +542,10 @@ impl Container {
             && let Some(ruleset) = landlock::ruleset(&self.tree, &self.work_dir, rules)?
         {
             plan.restrict(ruleset).map_err(failed)?;
+        }
+        if exec.flags.sync {
+            let terminals = self.runs.iter().filter_map(|run| run.terminal.as_ref()).chain(&terminal);
+            plan.withhold(terminals.flat_map(Terminal::descriptors));
         }
         let limits = plan.limits;
         let group = match &exec.group {
@@ -589,7 +611,52 @@ impl Container {
             is_swept: false,
             group_killed: false,
             trace,
+            terminal,
         })
+    }
+
+    /// The terminal that is asked for, and the other descriptors, with its slave in the place of the host's ends.
+    fn take_terminal(
+        &mut self,
+        id: u32,
+        exec: &Exec<'_>,
+        mut fds: Vec<OwnedFd>,
+        kernel: &Kernel,
+    ) -> Result<(Vec<OwnedFd>, Option<Terminal>), Failure> {
+        let Some(wanted) = exec.terminal else { return Ok((fds, None)) };
+        let executables = usize::from(exec.flags.execute_fd);
+        if exec.fds != 0 || fds.len() != executables + wanted.descriptors() {
+            return Err(Failure::new(Step::OpenTerminal, libc::EBADF));
+        }
+        let mut ends = fds.split_off(executables).into_iter();
+        let ends = Ends {
+            keyboard: wanted.keyboard.then(|| ends.next()).flatten(),
+            screen: wanted.screen.then(|| ends.next()).flatten(),
+        };
+        let pair = self.devpts.open(&self.tree, self.ids, wanted.size)?;
+        let failed = |error: io::Error| Failure::new(Step::OpenTerminal, errno(&error));
+        fds.push(pair.slave.try_clone().map_err(failed)?);
+        let terminal = Terminal::new(pair, ends, &kernel.epoll, TOKEN_TERMINALS + u64::from(id))?;
+        Ok((fds, Some(terminal)))
+    }
+
+    /// Moves what is typed and shown, where these events say so or it is time.
+    fn serve_terminals(&mut self, events: &[(u64, u32)]) {
+        for (id, events) in events {
+            let run = self.runs.iter_mut().find(|run| u64::from(run.id) == *id);
+            if let Some(terminal) = run.and_then(|run| run.terminal.as_mut()) {
+                terminal.advance(*events);
+            }
+        }
+        if self.runs.iter().all(|run| run.terminal.is_none()) {
+            return;
+        }
+        let now = process::monotonic_us();
+        for terminal in self.runs.iter_mut().filter_map(|run| run.terminal.as_mut()) {
+            if terminal.next_us() <= now {
+                terminal.advance(0);
+            }
+        }
     }
 
     /// The tracing that is asked for, and the other descriptors.
@@ -929,8 +996,10 @@ impl Container {
             self.kill_traced();
             self.sweep();
         }
-        while let Some(index) =
-            self.runs.iter().position(|run| run.end.is_some() && (run.is_swept || !somebody_is_left))
+        while let Some(index) = self
+            .runs
+            .iter_mut()
+            .position(|run| run.end.is_some() && (run.is_swept || !somebody_is_left) && run.is_shown())
         {
             let run = self.runs.swap_remove(index);
             let id = run.id;
@@ -1003,6 +1072,7 @@ impl Container {
         self.runs.is_empty()
             && self.deletions.is_empty()
             && self.reached == Reach::default()
+            && !self.devpts.is_mounted()
             && self.attached.is_pristine()
             && (init != program || own_limits() == self.limits)
     }
@@ -1020,7 +1090,9 @@ impl Container {
         self.tickets.clear();
         let reached = std::mem::take(&mut self.reached);
         let entering = EnterAnywhere::raised(self.user_namespace);
-        let result = Resetter::reset(&self.tree, &mut self.attached, (init, program), reached).and_then(|old| {
+        let result = self.devpts.reset();
+        let result = result.and_then(|()| Resetter::reset(&self.tree, &mut self.attached, (init, program), reached));
+        let result = result.and_then(|old| {
             if !old.is_empty() {
                 self.tree
                     .make_directory(&self.work_dir)

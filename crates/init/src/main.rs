@@ -16,7 +16,7 @@
 //! kilobytes, and init is a fork of it that never has to execute anything. It is also the guard: it ends, and kills every
 //! container, when the host closes its socket, be it by dying of SIGKILL. Modules: [`launcher`], [`identity`] and [`guard`] are the
 //! launcher's; [`setup`] turns a fork into a container; [`container`] is pid 1's command loop, and what it calls are [`files`],
-//! [`deletion`], [`exec`], [`groups`], [`slots`], [`runs`], [`watch`], [`sweep`] and [`reset`]. A traced run has a supervisor beside its program, a
+//! [`deletion`], [`exec`], [`groups`], [`slots`], [`runs`], [`tty`], [`watch`], [`sweep`] and [`reset`]. A traced run has a supervisor beside its program, a
 //! fork of pid 1 that lives as long as the run: [`trace`].
 //!
 //! Nothing here prints: what goes wrong is a [`hotcell_protocol::Failure`] on the socket. A panic aborts, and with pid 1 the whole
@@ -40,6 +40,7 @@ mod slots;
 mod sweep;
 mod trace;
 mod tree;
+mod tty;
 mod watch;
 
 use std::process::ExitCode;

@@ -17,7 +17,7 @@ use std::io::{self, PipeWriter, Read, Write, pipe};
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::thread;
 
-/// Replaces what runs can leave behind.
+/// Replaces what runs can leave behind, but for terminals ([`crate::tty::Devpts`]).
 #[derive(Debug, Default)]
 pub struct Resetter {
     /// The numbers of descriptors to close, to the thread that closes them. It is started by the first reset.

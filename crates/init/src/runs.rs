@@ -9,6 +9,7 @@ use crate::groups::Group;
 use crate::slots::Slot;
 use crate::sweep::Tag;
 use crate::trace::Trace;
+use crate::tty::Terminal;
 use crate::watch::{Breach, Watch};
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::process::{ChildUsage, Reaped, monotonic_us};
@@ -60,6 +61,8 @@ pub struct Run {
     pub group_killed: bool,
     /// Of a traced run.
     pub trace: Option<Trace>,
+    /// Of one that has a terminal.
+    pub terminal: Option<Terminal>,
 }
 
 impl Run {
@@ -107,12 +110,17 @@ impl Run {
         self.supervisor() == Some(pid)
     }
 
+    /// Whether all of it has been shown that was to be, when no process of it is left.
+    pub fn is_shown(&mut self) -> bool {
+        self.terminal.as_mut().is_none_or(Terminal::drain)
+    }
+
     /// Its supervisor, while that lives. It is not over before.
     pub fn supervisor(&self) -> Option<i32> {
         self.trace.as_ref().and_then(Trace::living)
     }
 
-    /// What to report, with what its leftovers used.
+    /// What to report, with what its leftovers used. Its terminal is closed.
     pub fn report(self) -> Option<ReplyBody> {
         let (end, orphans, group_killed) = (self.end, self.orphans, self.group_killed);
         // What we have ended ourselves is not judged by what its supervisor says of that.

@@ -198,6 +198,13 @@ pub fn set_status_flags(fd: BorrowedFd<'_>, flags: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// fcntl(2) `F_SETPIPE_SZ`: a pipe that holds at least so many bytes.
+pub fn set_pipe_size(pipe: BorrowedFd<'_>, bytes: i32) -> io::Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) }.into())?;
+    Ok(())
+}
+
 /// fcntl(2) `F_DUPFD_CLOEXEC`: a copy with a number of at least `lowest`.
 pub fn duplicate_above(fd: BorrowedFd<'_>, lowest: i32) -> io::Result<OwnedFd> {
     // SAFETY: no memory involved.

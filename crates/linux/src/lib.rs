@@ -32,6 +32,7 @@ pub mod signal;
 pub mod spawn;
 pub mod thread;
 pub mod transfer;
+pub mod tty;
 pub mod uts;
 
 use std::io;

@@ -330,6 +330,8 @@ pub mod raw {
         write(fd: RawFd, bytes: *const u8, count: usize) = SYS_write;
         /// fcntl(2) with an integer argument.
         fcntl(fd: RawFd, command: i32, argument: i32) = SYS_fcntl;
+        /// ioctl(2) with an integer argument.
+        ioctl(fd: RawFd, request: u32, argument: usize) = SYS_ioctl;
         /// dup3(2).
         dup3(from: RawFd, to: RawFd, flags: i32) = SYS_dup3;
         /// close_range(2).

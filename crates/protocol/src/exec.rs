@@ -1,10 +1,12 @@
 //! The request that everything else exists for.
 //!
 //! Descriptors travel beside the packet in this order: the payload's memfd (if any), the program to execute (with
-//! [`ExecFlags::execute_fd`]), then those that become 0, 1, 2, …, and last of all where a traced run's frames go ([`crate::trace::frame`]).
+//! [`ExecFlags::execute_fd`]), then those that become 0, 1, 2, …, or in their place those of a terminal (keyboard, screen), and last of all
+//! where a traced run's frames go ([`crate::trace::frame`]).
 
 use crate::landlock::Landlock;
 use crate::limits::{RLimit, RunGroup, RunLimits};
+use crate::terminal::Terminal;
 use crate::trace::TraceConfig;
 use serde::{Deserialize, Serialize};
 
@@ -33,10 +35,13 @@ pub struct Exec<'a> {
     pub filter: u32,
     /// What it may do with files and ports; `None`: what all programs may.
     #[serde(borrow)]
-    pub landlock: Option<Landlock<'a>>,
+    pub landlock: Option<Box<Landlock<'a>>>,
     /// What a supervisor is to watch; `None` for no supervisor. Takes a filter that asks about what it watches.
     pub trace: Option<Box<TraceConfig>>,
-    /// How many descriptors beside the packet become 0, 1, 2, …. With none, all three are `/dev/null`.
+    /// What 0, 1 and 2 are, if they are a terminal.
+    pub terminal: Option<Terminal>,
+    /// How many descriptors beside the packet become 0, 1, 2, …. With none, all three are `/dev/null`, or the terminal: beside one there
+    /// may be none.
     pub fds: u32,
     /// What else is asked for.
     pub flags: ExecFlags,

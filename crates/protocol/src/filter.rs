@@ -19,6 +19,7 @@ pub const PASSING_CALLS: &[(&str, u8)] = &[
     // the child
     ("setsid", 1),
     ("dup3", 3),
+    ("ioctl", 3),
     ("close_range", 3),
     ("umask", 1),
     ("setpriority", 3),

@@ -25,6 +25,7 @@ pub mod outcome;
 pub mod reply;
 pub mod request;
 pub mod step;
+pub mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod trace;
@@ -43,6 +44,7 @@ pub use outcome::{Outcome, Usage, Verdict};
 pub use reply::{Opened, Reply, ReplyBody};
 pub use request::{CpuCounter, GroupFiles, OpenFile, OpenHow, Request, RequestBody};
 pub use step::{Failure, Step};
+pub use terminal::{Terminal, WindowSize};
 pub use trace::{FileOperation, FileRules, OnViolation, TraceConfig, TraceEvent, TraceSummary};
 pub use tree::{Base, FileKind, Filled, Item, ItemKind, Listed, Listing, Settled};
 

@@ -2,6 +2,7 @@
 
 use crate::exec::Exec;
 use crate::filter::Filter;
+use crate::terminal::WindowSize;
 use crate::tree::{Base, Item, Settled};
 use serde::{Deserialize, Serialize};
 
@@ -138,6 +139,13 @@ pub enum RequestBody<'a> {
         run: u32,
         /// 1 to 64.
         signal: u8,
+    },
+    /// Give the terminal of a run another size. No reply; a run that is over, or has no terminal, is ignored.
+    Resize {
+        /// The id of its `Execve` request.
+        run: u32,
+        /// How large it is from now on.
+        size: WindowSize,
     },
 }
 

@@ -114,6 +114,8 @@ steps! {
     RestrictSelf, "landlock_restrict_self", "bind the program by the Landlock ruleset";
     InstallFilter, "seccomp", "install the seccomp filter";
     EnterGroup, "write", "enter the run group";
+    MountTerminals, "fsmount", "mount /dev/pts";
+    OpenTerminal, "open", "open a terminal";
     // the supervisor of a traced run
     StartSupervisor, "fork", "start the supervisor of the traced run";
     SeizeProgram, "ptrace", "trace the program";
@@ -126,6 +128,7 @@ steps! {
     Setsid, "setsid", "start a session";
     DupDescriptor, "dup3", "place a descriptor";
     CloseDescriptors, "close_range", "close the remaining descriptors";
+    TakeTerminal, "ioctl", "take the terminal as the controlling one";
     SetRlimit, "prlimit", "set a resource limit";
     HideCgroup, "unshare", "make the run group the root of a cgroup namespace";
     JoinKeyring, "keyctl", "join a session keyring";

@@ -30,13 +30,14 @@ fn requests() -> Vec<RequestBody<'static>> {
         group: Some(RunGroup { group: 2, cpu_base_us: 3, oom_base: u64::MAX }),
         filter: 5,
         trace: Some(Box::new(TraceConfig { learn: true, ..TraceConfig::default() })),
-        landlock: Some(Landlock {
+        landlock: Some(Box::new(Landlock {
             paths: vec![LandlockPath { path: b"/w", read: true, write: false, execute: true }],
             connect: Some(vec![443]),
             bind: Some(vec![]),
             degrade: true,
-        }),
+        })),
         fds: 3,
+        terminal: Some(Terminal { size: WindowSize { columns: 80, rows: u16::MAX }, keyboard: true, screen: false }),
         flags: ExecFlags { execute_fd: true, sync: true, report_start: true },
     };
     let files =
@@ -82,6 +83,7 @@ fn requests() -> Vec<RequestBody<'static>> {
         RequestBody::Resume(1),
         RequestBody::Abort(2),
         RequestBody::Kill { run: 3, signal: 9 },
+        RequestBody::Resize { run: 3, size: WindowSize { columns: 1, rows: 2 } },
         RequestBody::AddGroup { group: 4, files, filter: 5 },
         RequestBody::AddGroup { group: 0, files: GroupFiles::default(), filter: 0 },
         RequestBody::RemoveGroup(4),

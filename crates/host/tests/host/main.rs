@@ -12,5 +12,6 @@ mod runs;
 mod seccomp;
 mod support;
 mod syncing;
+mod terminals;
 mod tracing;
 mod trees;

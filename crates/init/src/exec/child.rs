@@ -4,7 +4,7 @@
 //! thread-local storage. One function that never returns: raw system calls only, no allocation, nothing dropped, no lock, no panic,
 //! no errno. What it needs lies in the [`Plan`]; what goes wrong it leaves there.
 //!
-//! The order: session, descriptors, limits, keyring, cgroup namespace and signals come while there are rights to fail with; the identity goes before
+//! The order: session, descriptors, terminal, limits, keyring, cgroup namespace and signals come while there are rights to fail with; the identity goes before
 //! the capabilities, because it takes one to change it; the working directory is entered *after* both, with what the program may;
 //! then the sync point, Landlock, and the program.
 
@@ -13,6 +13,7 @@ use hotcell_linux::affinity::{self, Cpus};
 use hotcell_linux::capability;
 use hotcell_linux::keyring;
 use hotcell_linux::process::raw;
+use hotcell_linux::tty;
 use hotcell_protocol::Step;
 use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Release};
@@ -71,6 +72,18 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
     check(Step::Setsid, 0, unsafe { raw::setsid(&plan.pass) })?;
     // SAFETY: the caller's.
     let execute = unsafe { place_descriptors(plan) }?;
+    if plan.has_terminal {
+        // Of a session that was just started, and has none yet.
+        // SAFETY: no memory involved.
+        let taken = unsafe { raw::ioctl(&plan.pass, 0, tty::TAKE, 0) };
+        if taken == -(libc::EIO as isize) {
+            // It was hung up before it could be taken, so this is what its session missed. The group of this process is its own.
+            // SAFETY: no memory involved.
+            unsafe { raw::kill(&plan.pass, 0, libc::SIGHUP) };
+        } else {
+            check(Step::TakeTerminal, 0, taken)?;
+        }
+    }
     // SAFETY: no memory involved.
     unsafe { raw::umask(&plan.pass, 0o022) };
     // Pid 1 may be ahead of its programs (`launcher`); where it is behind, with a host that is nice, so are they, and this fails.
@@ -123,6 +136,10 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
     // SAFETY: every signal has its default disposition in pid 1, so no handler can run.
     check(Step::SetSignals, 0, unsafe { raw::set_signal_mask(&plan.pass, 0) })?;
     if plan.has_sync_point {
+        for withheld in &plan.withheld {
+            // SAFETY: a number of our own table, in which nothing of the program's stands there.
+            unsafe { raw::close(&plan.pass, *withheld) };
+        }
         // SAFETY: the kernel reads one byte.
         unsafe { raw::write(&plan.pass, plan.arrival, [1_u8].as_ptr(), 1) };
         while plan.gate.load(Acquire) == gate::CLOSED {

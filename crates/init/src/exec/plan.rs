@@ -16,6 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64};
 /// Where programs are looked for in an environment without PATH.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 
+/// What programs on a terminal take it for in an environment that does not say (term(7)).
+const TERM: &[u8] = b"TERM=xterm-256color\0";
+
 /// Limits of every program unless its run sets its own (setrlimit(2)): soft, hard. A hard limit of the host that is lower stays.
 const DEFAULT_LIMITS: [(Resource, u64, u64); 7] = [
     (Resource::Nofile, 256, 1024),
@@ -58,6 +61,10 @@ pub struct Plan {
     pub execute: RawFd,
     /// These become 0, 1, 2, …; none leaves init's three /dev/null.
     pub fds: Vec<RawFd>,
+    /// Whether these are a terminal, which is to be the controlling one.
+    pub has_terminal: bool,
+    /// What it does not keep while it waits at its sync point.
+    pub withheld: Vec<RawFd>,
     /// Our copies of what the child has been given, owned by this: closed once it has its own, see [`Plan::close_descriptors`].
     descriptors: Vec<RawFd>,
     closed: AtomicBool,
@@ -113,7 +120,7 @@ unsafe impl Send for Plan {}
 unsafe impl Sync for Plan {}
 
 impl Plan {
-    /// Lays out a request. Its descriptors come in the order of the packet.
+    /// Lays out a request. Its descriptors come in the order of the packet; for a terminal, its slave.
     pub fn new(
         exec: &Exec<'_>,
         environment: &[u8],
@@ -121,7 +128,15 @@ impl Plan {
         identity: Option<(u32, u32)>,
     ) -> Result<Self, Failure> {
         let invalid = |errno| Failure::new(Step::CheckArguments, errno);
-        let environment = exec.env.map_or(environment, |env| env);
+        let with_term: Vec<u8>;
+        let environment: &[u8] = match (exec.env, exec.terminal) {
+            (Some(env), _) => env,
+            (None, Some(_)) if !strings(environment).ok_or_else(|| invalid(libc::EINVAL))?.any(is_term) => {
+                with_term = [environment, TERM].concat();
+                &with_term
+            }
+            (None, _) => environment,
+        };
         let arguments = strings(exec.args).ok_or_else(|| invalid(libc::EINVAL))?;
         let variables = strings(environment).ok_or_else(|| invalid(libc::EINVAL))?;
         let name = arguments.clone().next().ok_or_else(|| invalid(libc::EINVAL))?;
@@ -130,9 +145,11 @@ impl Plan {
         let execute =
             if exec.flags.execute_fd { Some(numbers.next().ok_or_else(|| invalid(libc::EBADF))?) } else { None };
         let numbers: Vec<_> = numbers.collect();
-        if numbers.len() != exec.fds as usize {
-            return Err(invalid(libc::EBADF));
-        }
+        let placed = match (exec.terminal, numbers.as_slice()) {
+            (Some(_), [slave]) => vec![*slave; 3],
+            (None, _) if numbers.len() == exec.fds as usize => numbers,
+            _ => return Err(invalid(libc::EBADF)),
+        };
 
         let mut text = Text::default();
         let argv: Vec<_> = arguments.map(|string| text.push(&[string])).collect();
@@ -179,7 +196,9 @@ impl Plan {
             arrival: -1,
             strings,
             execute: execute.unwrap_or(-1),
-            fds: numbers,
+            fds: placed,
+            has_terminal: exec.terminal.is_some(),
+            withheld: Vec::new(),
             descriptors: fds.into_iter().map(IntoRawFd::into_raw_fd).collect(),
             closed: AtomicBool::new(false),
             pass: Pass::NONE,
@@ -200,6 +219,14 @@ impl Plan {
     /// Takes a descriptor that the child is to have a copy of.
     pub fn keep(&mut self, descriptor: OwnedFd) {
         self.descriptors.push(descriptor.into_raw_fd());
+    }
+
+    /// Has the child close its copies of these before it waits at its sync point, which it may do for long: who is at the other ends
+    /// waits for the last copy to be closed.
+    pub fn withhold(&mut self, descriptors: impl Iterator<Item = RawFd>) {
+        // By then there are the program's own in the lowest places.
+        let lowest = self.fds.len().max(3) as i32;
+        self.withheld.extend(descriptors.filter(|descriptor| *descriptor >= lowest));
     }
 
     /// Binds the program by a Landlock ruleset.
@@ -308,6 +335,10 @@ fn plan_limits(exec: &Exec<'_>) -> Vec<PlannedLimit> {
         index: None,
     });
     given.chain(defaults).collect()
+}
+
+fn is_term(variable: &[u8]) -> bool {
+    variable.starts_with(b"TERM=")
 }
 
 /// Moves received descriptors above those that they are to become, where necessary.

@@ -5,13 +5,14 @@
 
 use super::forker::{Filter, Place};
 use super::{Forker, Plan, Progress, Spawner};
+use crate::tty::Pair;
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::eventfd::EventFd;
 use hotcell_linux::process::raw::{self, Pass};
 use hotcell_linux::{process, seccomp};
-use hotcell_protocol::{Exec, ExecFlags, Failure, Identity, RLimit, Reach, Resource, Step};
+use hotcell_protocol::{Exec, ExecFlags, Failure, Identity, RLimit, Reach, Resource, Step, Terminal, WindowSize};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -169,6 +170,52 @@ fn may_unshare() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// A program on a terminal, and the terminal's ends.
+fn on_terminal(exec: &Exec<'_>) -> (Plan, Pair) {
+    let size = WindowSize { columns: 80, rows: 24 };
+    let exec = Exec { terminal: Some(Terminal { size, keyboard: false, screen: false }), ..exec.clone() };
+    let master = std::fs::OpenOptions::new().read(true).write(true).open("/dev/ptmx").unwrap();
+    let pair = Pair::of(master.into(), size).unwrap();
+    let slave = super::plan::clear_targets(vec![pair.slave.try_clone().unwrap()]).unwrap();
+    (Plan::new(&exec, b"PATH=/usr/bin:/bin\0", slave, None).unwrap(), pair)
+}
+
+#[test]
+fn a_terminal_is_all_three_descriptors_and_the_controlling_one() {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let script =
+        b"sh\0-c\0test -t 0 -a -t 1 -a -t 2 && test \"$TERM\" = xterm-256color && exec 3<>/dev/tty && exit 4\0";
+    let (plan, _pair) = on_terminal(&shell(script));
+    let child = Spawner::new().unwrap().execute(plan).unwrap();
+    assert_eq!(exit_code(child.pid().unwrap()), 4);
+    // What the run says of TERM counts.
+    let exec = Exec {
+        env: Some(serde_bytes::Bytes::new(b"TERM=dumb\0")),
+        ..shell(b"/bin/sh\0-c\0test $TERM = dumb && exit 5\0")
+    };
+    let (plan, _pair) = on_terminal(&exec);
+    let child = Spawner::new().unwrap().execute(plan).unwrap();
+    assert_eq!(exit_code(child.pid().unwrap()), 5);
+}
+
+#[test]
+fn what_is_withheld_is_not_kept_open_by_who_waits() {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut plan = plan(b"sh\0-c\0exit 5\0", true);
+    plan.withhold([writer.as_raw_fd(), 0, 2].into_iter());
+    let spawner = Spawner::new().unwrap();
+    let mut waiting = spawner.start_beside(plan).unwrap();
+    while waiting.advance(&Epoll::new().unwrap()).is_none() {
+        std::thread::yield_now();
+    }
+    drop(writer);
+    // It waits, and would keep this from ending. (Children of other tests have copies too, but not for long.)
+    assert_eq!(std::io::Read::read(&mut reader, &mut [0]).unwrap(), 0);
+    waiting.resume();
+    assert_eq!(exit_code(waiting.pid().unwrap()), 5);
+}
+
 fn plan(script: &'static [u8], sync: bool) -> Plan {
     let flags = ExecFlags { sync, ..ExecFlags::default() };
     Plan::new(&Exec { flags, ..shell(script) }, b"PATH=/usr/bin:/bin\0", vec![], None).unwrap()
@@ -284,8 +331,14 @@ fn a_thread_and_its_child_pass_a_filter_that_lets_nobody_pass_and_the_program_do
     unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     let (forker, _news) = forker_with(Some(Rc::new(filter)));
     assert_eq!(forker.entered(), Some(Ok(())));
-    for _ in 0..3 {
-        let mut child = forker.clone_child(plan(b"true\0", false), false).unwrap();
+    for has_terminal in [false, true, false] {
+        let (plan, _pair) = if has_terminal {
+            let (plan, pair) = on_terminal(&shell(b"true\0"));
+            (plan, Some(pair))
+        } else {
+            (plan(b"true\0", false), None)
+        };
+        let mut child = forker.clone_child(plan, false).unwrap();
         let listener = forker.listener().unwrap();
         while !hotcell_linux::poll::is_readable(listener.as_fd()) {
             std::thread::yield_now();

@@ -18,7 +18,7 @@ mod privileges;
 mod proc;
 mod root;
 
-pub use mounts::{Attached, open_lower};
+pub use mounts::{Attached, detach, open_lower};
 pub use privileges::EnterAnywhere;
 pub use root::{Tree, open_in_root, split, terminated};
 

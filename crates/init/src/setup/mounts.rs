@@ -148,8 +148,8 @@ impl TmpfsMount {
     }
 }
 
-/// Detaches what is mounted at the root of this mount; on descriptors alone.
-pub(super) fn detach(mount: BorrowedFd<'_>) -> io::Result<()> {
+/// Detaches what is mounted at the root of this mount; on descriptors alone. It is the current directory afterwards.
+pub fn detach(mount: BorrowedFd<'_>) -> io::Result<()> {
     file::fchdir(mount)?;
     mount_api::detach(c".")
 }

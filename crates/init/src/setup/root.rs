@@ -98,7 +98,8 @@ impl Tree {
         self.real_handle(path)
     }
 
-    fn real_handle(&self, path: &[u8]) -> io::Result<OwnedFd> {
+    /// A handle on what is there, refusing a path with a symbolic link in it.
+    pub fn real_handle(&self, path: &[u8]) -> io::Result<OwnedFd> {
         openat2(self.root(), &terminated(path)?, libc::O_PATH, 0, resolve::IN_ROOT | resolve::NO_SYMLINKS)
     }
 
