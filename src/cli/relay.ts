@@ -1,0 +1,80 @@
+/**
+ * The standard streams between the outside and a run.
+ *
+ * The program never gets a descriptor of ours. The host's terminal would let it type for the user (TIOCSTI), a regular file could be opened anew with
+ * other modes through /proc/self/fd, and a socket could be spoken to in its own protocol. It has pipes, or a terminal of the container's, and what goes
+ * through them is copied here, as fast as the slower side takes it.
+ */
+import type { Readable, Writable } from 'node:stream'
+import { writeFully } from './sink.js'
+
+export interface OutputRelay {
+  /** Resolves when everything was passed on, or nobody wants it any more. */
+  done: Promise<void>
+  /** Bytes that were passed on. */
+  readonly bytes: number
+}
+
+/**
+ * Passes on what the program writes. If the reader of ours went away (EPIPE), the program's pipe is closed, so that the program gets SIGPIPE as if there
+ * were nobody in between.
+ *
+ * @param limit beyond so many bytes nothing is passed on, and `exceeded` is called
+ */
+export function relayOutput(source: Readable, fd: number, limit: number, exceeded: () => void): OutputRelay {
+  const relay = { done: Promise.resolve(), bytes: 0 }
+  relay.done = copy()
+  return relay
+
+  async function copy(): Promise<void> {
+    try {
+      for await (const chunk of source as AsyncIterable<Buffer>) {
+        const room = limit - relay.bytes
+        const passed = chunk.length > room ? chunk.subarray(0, room) : chunk
+        await writeFully(fd, passed)
+        relay.bytes += passed.length
+        if (chunk.length > room) {
+          exceeded()
+          return
+        }
+      }
+    } catch (error) {
+      // Leaving the loop has destroyed the source. What the run failed of, the run tells.
+      const { code, syscall } = error as NodeJS.ErrnoException
+      if (syscall === 'write' && code !== 'EPIPE') throw error
+    }
+  }
+}
+
+/**
+ * Passes on what is written to us, until `stop`. A program that does not read it, or ends before its end, is nothing unusual.
+ *
+ * @param inspect sees each chunk before
+ * @param failed hears of a failure to read; the program gets the end of the file then
+ */
+export function relayInput(
+  source: Readable,
+  target: Writable,
+  failed: (error: Error) => void,
+  inspect?: (chunk: Buffer) => void,
+): { stop(): void } {
+  const resume = (): void => void source.resume()
+  const data = (chunk: Buffer): void => {
+    inspect?.(chunk)
+    if (!target.write(chunk)) source.pause()
+  }
+  const end = (): void => void target.end()
+  const error = (cause: Error): void => {
+    failed(cause)
+    end()
+  }
+  const stop = (): void => {
+    source.off('data', data).off('end', end)
+    target.off('drain', resume).off('close', stop)
+    // A terminal, pipe or socket that is read from would keep the process from ending.
+    source.destroy()
+  }
+  source.on('data', data).on('end', end).on('error', error)
+  target.on('drain', resume).on('close', stop)
+  return { stop }
+}
