@@ -3,6 +3,7 @@
 
 import { spawnSync } from 'node:child_process'
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -10,10 +11,11 @@ import {
   readFileSync,
   readdirSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { bindingFile, ensureBuilt, root } from './ensure-built.mjs'
 import { fail, green, red, say, yellow } from './steps.mjs'
 
@@ -95,6 +97,11 @@ function checkFiles(files) {
     'binding.d.cts',
     'dist/index.js',
     'dist/index.d.ts',
+    'dist/src/cli/main.js',
+    'apparmor/hotcell',
+    'docs/cli.md',
+    'man/hotcell.1',
+    'schema/hotcell.config.schema.json',
   ]) {
     if (!files.includes(path)) problems.push(`missing: ${path}`)
   }
@@ -108,6 +115,26 @@ function checkFiles(files) {
     }
   }
   assert(`npm pack: ${files.length} files`, problems)
+}
+
+/** The command, by the name that `bin` gives it, as npm links it into node_modules/.bin. */
+function checkCommand(folder, node, version) {
+  const { bin } = JSON.parse(readFileSync(join(folder, 'node_modules', 'hotcell', 'package.json'), 'utf8'))
+  const link = join(folder, 'node_modules', '.bin', 'hotcell')
+  if (!existsSync(link)) {
+    const target = join(folder, 'node_modules', 'hotcell', bin.hotcell)
+    // As npm does: whoever packs need not have set the bit.
+    chmodSync(target, 0o755)
+    mkdirSync(join(folder, 'node_modules', '.bin'), { recursive: true })
+    symlinkSync(target, link)
+  }
+  // The file begins with #!/usr/bin/env node.
+  const environment = { ...process.env, PATH: `${dirname(node)}:${process.env.PATH}` }
+  const options = { cwd: folder, encoding: 'utf8', timeout: 60_000, env: environment }
+  check(`hotcell --help by Node ${version}`, spawnSync(link, ['--help'], options))
+  const ran = spawnSync(link, ['run', '--', 'sh', '-c', 'echo from inside; exit 3'], options)
+  const isRight = ran.status === 3 && ran.stdout === 'from inside\n'
+  check(`hotcell run by Node ${version}`, isRight ? { ...ran, status: 0 } : { ...ran, status: ran.status || 1 })
 }
 
 /** Node of another line, from its own package on the registry; undefined where that cannot be had. */
@@ -172,6 +199,7 @@ async function main() {
       ]) {
         check(`${what} by Node ${version}`, spawnSync(node, [file], { cwd: folder, encoding: 'utf8', timeout: 60_000 }))
       }
+      checkCommand(folder, node, version)
     }
   } finally {
     rmSync(folder, { recursive: true, force: true })

@@ -36,7 +36,7 @@ export function readConfig({ file, profile, none }: ConfigChoice, directory: str
     if (profile === undefined) return []
     throw new UsageError(`--profile ${profile}: there is no ${CONFIG_FILE} in ${directory}, or above it`)
   }
-  return new ConfigFile(path, read(path, file === undefined)).given(profile)
+  return new ConfigFile(path, load(path, file === undefined)).given(profile)
 }
 
 function findUpwards(directory: string): string | undefined {
@@ -47,7 +47,7 @@ function findUpwards(directory: string): string | undefined {
   }
 }
 
-function read(path: string, found: boolean): unknown {
+function load(path: string, found: boolean): unknown {
   let content: string
   try {
     const fd = openSync(path, 'r')
@@ -137,19 +137,23 @@ class ConfigFile {
           close === undefined ? 'there is no such option' : `there is no such option. Did you mean ${close}?`,
         )
       }
-      return this.#values(field, option, value).map((text): Given => {
-        return { name, value: text, where: `${this.#path}: ${field}`, base: dirname(this.#path) }
+      return this.#values(field, option, value).map(([place, read]): Given => {
+        return { name, value: read, where: `${this.#path}: ${place}`, base: dirname(this.#path) }
       })
     })
   }
 
-  #values(field: string, option: Option, value: unknown): (string | boolean)[] {
+  /** Each value with the place that it stands at. */
+  #values(field: string, option: Option, value: unknown): [place: string, value: string | boolean][] {
     if (option.value === undefined) {
-      return typeof value === 'boolean' ? [value] : this.#fail(field, 'must be true or false')
+      return typeof value === 'boolean' ? [[field, value]] : this.#fail(field, 'must be true or false')
     }
-    if (!option.repeatable) return [this.#text(field, option, value)]
+    if (!option.repeatable) return [[field, this.#text(field, option, value)]]
     if (!Array.isArray(value)) return this.#fail(field, 'must be an array')
-    return value.map((item, index) => this.#text(`${field}[${index}]`, option, item))
+    return value.map((item, index) => {
+      const place = `${field}[${index}]`
+      return [place, this.#text(place, option, item)]
+    })
   }
 
   /** As the command line would have it. */

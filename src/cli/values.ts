@@ -33,8 +33,8 @@ const powers: Record<string, number> = { k: 1, m: 2, g: 3, t: 4 }
 export const size: ValueType<number> = {
   placeholder: 'SIZE',
   expected: 'a size in bytes, such as 65536, 256M or 1.5GiB',
-  parse(text) {
-    const match = SIZE.exec(text)
+  parse(given) {
+    const match = SIZE.exec(given)
     if (match === null) return undefined
     const [, number, letter, suffix] = match
     const step = suffix?.toLowerCase() === 'b' ? 1000 : 1024
@@ -58,8 +58,8 @@ const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, min: 60_000, 
 export const duration: ValueType<number> = {
   placeholder: 'TIME',
   expected: 'a time with its unit, such as 500ms, 2s, 1.5s, 10m or 1h',
-  parse(text) {
-    const match = DURATION.exec(text)
+  parse(given) {
+    const match = DURATION.exec(given)
     if (match === null) return undefined
     const ms = Number(match[1]) * (units[match[2] as string] as number)
     const rounded = Math.round(ms)
@@ -74,8 +74,8 @@ export function count(min: number): ValueType<number> {
   return {
     placeholder: 'N',
     expected: `a whole number from ${min} on`,
-    parse(text) {
-      const number = /^\d+$/.test(text) ? Number(text) : NaN
+    parse(given) {
+      const number = /^\d+$/.test(given) ? Number(given) : NaN
       return Number.isSafeInteger(number) && number >= min ? number : undefined
     },
     schema: { type: 'integer', minimum: min },
@@ -87,8 +87,8 @@ export function count(min: number): ValueType<number> {
 export const rate: ValueType<number> = {
   placeholder: 'RATE',
   expected: 'a number greater than 0, such as 0.5',
-  parse(text) {
-    const number = /^\d*\.?\d+$/.test(text) ? Number(text) : NaN
+  parse(given) {
+    const number = /^\d*\.?\d+$/.test(given) ? Number(given) : NaN
     return number > 0 ? number : undefined
   },
   schema: { type: 'number', exclusiveMinimum: 0 },
@@ -99,8 +99,8 @@ export const rate: ValueType<number> = {
 export const port: ValueType<number> = {
   placeholder: 'PORT',
   expected: 'a TCP port from 0 to 65535',
-  parse(text) {
-    const number = /^\d{1,5}$/.test(text) ? Number(text) : NaN
+  parse(given) {
+    const number = /^\d{1,5}$/.test(given) ? Number(given) : NaN
     return number <= 65_535 ? number : undefined
   },
   schema: { type: 'integer', minimum: 0, maximum: 65_535 },
@@ -224,10 +224,10 @@ export const tmpfs: ValueType<{ target: string; sizeBytes: number | undefined }>
   placeholder: 'TARGET[:SIZE]',
   expected: 'TARGET or TARGET:SIZE, a path of the container and a size such as 16M',
   parse(given, context) {
-    const [target, text] = split(given)
+    const [target, limit] = split(given)
     if (target === undefined || target === '' || given.includes('\0')) return undefined
-    const sizeBytes = text === undefined ? undefined : size.parse(text, context)
-    return text !== undefined && sizeBytes === undefined ? undefined : { target, sizeBytes }
+    const sizeBytes = limit === undefined ? undefined : size.parse(limit, context)
+    return limit !== undefined && sizeBytes === undefined ? undefined : { target, sizeBytes }
   },
   schema: { type: 'string', minLength: 1 },
   complete: 'nothing',

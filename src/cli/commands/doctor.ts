@@ -1,7 +1,16 @@
 import { defineCommand, group } from '../definition.js'
+import { hostPath } from '../values.js'
 
 export const groups = [
-  group('Options', { json: { summary: 'write the findings to standard output as JSON' } }),
+  group('Options', {
+    json: { summary: 'write the findings to standard output as JSON' },
+    'write-init': {
+      value: hostPath('file'),
+      summary: 'write the image of init to a file, and do nothing else',
+      details:
+        'For hosts where an AppArmor profile has to be attached to it (Ubuntu 23.10 and later). Install the file as root, and name it in the environment variable HOTCELL_INIT of whatever uses hotcell, this command included.',
+    },
+  }),
 ] as const
 
 export const doctor = defineCommand({

@@ -30,7 +30,7 @@ export function exitCodesOf(command: Command): readonly (readonly [string, strin
   return isSession ? [...exitCodes, ...own] : [...own, ...exitCodes.filter(([code]) => /^12[567]$|^2$/.test(code))]
 }
 
-const TAGLINE = 'Runs programs that you do not trust in pre-forked Linux containers.'
+export const TAGLINE = 'Runs programs that you do not trust in pre-forked Linux containers.'
 
 /** `hotcell --help`. */
 export function overview(target: Target): string {
@@ -75,7 +75,7 @@ export function commandHelp(command: Command, target: Target): string {
   const style = styleFor(target)
   const width = widthOf(target)
   const lines = [
-    `${style.bold(`hotcell ${command.name}`)}: ${command.summary}`,
+    ...wrap(`${style.bold(`hotcell ${command.name}`)}: ${command.summary}`, width),
     '',
     style.bold('Usage'),
     `  ${synopsis(command)}`,
