@@ -1,16 +1,25 @@
 // hotcell run: streams, exit codes, verdicts, files, walls and signals, of the built command on pipes.
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
+import { constants } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import test from 'ava'
 import { cli, cliArguments, startCli, temporaryFolder } from './support/cli.js'
+import { livingDescendantsOf, processStatus } from './support/counters.js'
 import { hostHas, mode } from './support/mode.js'
 import { requiresSerial } from './support/requires.js'
-import { within } from './support/waiting.js'
+import { until, within } from './support/waiting.js'
 
 const landlock = requiresSerial('landlock', await hostHas('landlock'))
+
+/** Whether a signal was sent to a process, and not delivered yet. */
+function isPending(pid: number, signal: NodeJS.Signals): boolean {
+  const pending = BigInt(`0x${processStatus(pid)?.get('ShdPnd') ?? '0'}`)
+  return (pending & (1n << BigInt(constants.signals[signal] - 1))) !== 0n
+}
 
 test.serial('passes output and exit code through', async (t) => {
   const { code, stdout, stderr } = await cli(['run', '--', 'sh', '-c', 'echo out; echo err >&2; exit 3'])
@@ -291,6 +300,33 @@ test.serial('the second signal kills', async (t) => {
   const { code, signal } = await within(ended, 'the end of hotcell')
   t.is(signal, null)
   t.is(code, 128 + 9)
+})
+
+test.serial('while nothing can be interrupted, the second signal ends hotcell', async (t) => {
+  const fifo = join(temporaryFolder(t), 'fifo')
+  await promisify(execFile)('mkfifo', [fifo])
+  const { process: child, ended } = startCli(['run', '--copy-in', fifo, 'true'])
+  // It waits for somebody who writes when it has a child: the launcher, for the container that the file is for.
+  await until(() => livingDescendantsOf(child.pid as number).length >= 2, 'the container')
+  child.kill('SIGTERM')
+  await until(() => !isPending(child.pid as number, 'SIGTERM'), 'the first signal to be taken')
+  child.kill('SIGTERM')
+  t.is((await within(ended, 'the end of hotcell')).signal, 'SIGTERM')
+})
+
+test.serial('Ctrl-Z stops hotcell and the program, and both go on', async (t) => {
+  const { process: child, ended, said } = startCli(['run', '--', 'sh', '-c', 'echo ready; read x; echo $x'])
+  await said('ready\n')
+  const program = livingDescendantsOf(child.pid as number).at(-1) as number
+  const isStopped = (pid: number): boolean => processStatus(pid)?.get('State')?.startsWith('T') === true
+  child.kill('SIGTSTP')
+  await until(() => isStopped(child.pid as number) && isStopped(program), 'both to stop')
+  child.kill('SIGCONT')
+  await until(() => !isStopped(program), 'the program to go on')
+  child.stdin.end('more\n')
+  const { code, stdout } = await within(ended, 'the end of hotcell')
+  t.is(code, 0)
+  t.is(stdout, 'ready\nmore\n')
 })
 
 test.serial('a signal ends it also while nobody reads its output', async (t) => {

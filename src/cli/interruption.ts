@@ -4,6 +4,9 @@
  * A program in a container has a session of its own, so a Ctrl-C on the host's terminal reaches the CLI alone. It is passed on; the second one
  * kills. When the program has died of the signal that was passed on, the CLI dies of it too, so that a shell's loop ends as its user
  * wanted (https://www.cons.org/cracauer/sigint.html); a program that caught it and ended otherwise decides the exit code.
+ *
+ * Ctrl-Z stops the program's main process together with the CLI, and both go on together. It gets SIGSTOP: SIGTSTP is ignored where nobody outside of
+ * a session could let it go on.
  */
 import { stderr } from './sink.js'
 
@@ -21,6 +24,11 @@ export class Interruption {
   #pass: ((signal: NodeJS.Signals) => void) | undefined
   #hint: NodeJS.Timeout | undefined
   readonly #listeners = new Map<Forwarded, () => void>()
+  readonly #suspend = (): void => {
+    this.#pass?.('SIGSTOP')
+    process.kill(process.pid, 'SIGSTOP')
+  }
+  readonly #continue = (): void => this.#pass?.('SIGCONT')
 
   constructor() {
     this.signal = this.#before.signal
@@ -29,6 +37,8 @@ export class Interruption {
       this.#listeners.set(name, listener)
       process.on(name, listener)
     }
+    process.on('SIGTSTP', this.#suspend)
+    process.on('SIGCONT', this.#continue)
   }
 
   /** The first signal that came. */
@@ -47,6 +57,8 @@ export class Interruption {
     clearTimeout(this.#hint)
     for (const [name, listener] of this.#listeners) process.off(name, listener)
     this.#listeners.clear()
+    process.off('SIGTSTP', this.#suspend)
+    process.off('SIGCONT', this.#continue)
   }
 
   /** Ends this process by the signal that came. */
@@ -61,7 +73,11 @@ export class Interruption {
     const isFirst = this.#first === undefined
     this.#first ??= name
     this.#before.abort()
-    if (this.#pass === undefined) return
+    if (this.#pass === undefined) {
+      // What goes on may be waiting for something that nothing interrupts, such as the writer of a fifo that is copied in.
+      if (!isFirst) this.die()
+      return
+    }
     if (!isFirst) {
       this.#pass('SIGKILL')
       return

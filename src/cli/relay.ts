@@ -6,7 +6,7 @@
  * through them is copied here, as fast as the slower side takes it.
  */
 import type { Readable, Writable } from 'node:stream'
-import { writeFully } from './sink.js'
+import { isReaderGone, writeFully } from './sink.js'
 
 export interface OutputRelay {
   /** Resolves when everything was passed on, or nobody wants it any more. */
@@ -40,8 +40,7 @@ export function relayOutput(source: Readable, fd: number, limit: number, exceede
       }
     } catch (error) {
       // Leaving the loop has destroyed the source. What the run failed of, the run tells.
-      const { code, syscall } = error as NodeJS.ErrnoException
-      if (syscall === 'write' && code !== 'EPIPE') throw error
+      if ((error as NodeJS.ErrnoException).syscall === 'write' && !isReaderGone(error)) throw error
     }
   }
 }

@@ -106,7 +106,7 @@ export const filesIn = group('Files', {
   },
   symlink: { value: link, repeatable: true, summary: 'make a symbolic link in the root' },
   bare: {
-    summary: "without the default mounts of the host's /usr, /lib, /lib64, /bin, …",
+    summary: "without the default mounts, which are the host's /usr, /lib, /lib64 and /bin",
     details: '/w and /tmp are there all the same.',
   },
   'tmpfs-size': {

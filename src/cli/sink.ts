@@ -14,7 +14,13 @@ const writeAsync = promisify(write)
 /** How long to wait for somebody else's non-blocking pipe to have room. */
 const AGAIN_MS = 5
 
-/** Writes all of it. Rejects with what write(2) says, `EPIPE` where nobody reads any more. */
+/** Whether a write failed because nobody reads any more. A socket that was closed with something left to read says it in its own way. */
+export function isReaderGone(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'EPIPE' || code === 'ECONNRESET'
+}
+
+/** Writes all of it. Rejects with what write(2) says. */
 export async function writeFully(fd: number, content: Uint8Array | string): Promise<void> {
   let rest = typeof content === 'string' ? Buffer.from(content) : content
   while (rest.length > 0) {
@@ -58,8 +64,8 @@ export class Sink {
   }
 }
 
-function ignoreClosed(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error
+function ignoreClosed(error: unknown): void {
+  if (!isReaderGone(error)) throw error
 }
 
 /** For what the CLI says to people. */

@@ -22,7 +22,7 @@ export const run = defineCommand({
   description: [
     'Makes a container, runs the program in it with the standard streams passed through, and ends as the program did. Nothing of the host is visible inside but the default mounts (/usr, /lib, /lib64, /bin, read-only), and there is no network. The working directory is /w, which is empty.',
     'Options end at the first word that is none, or at --. What follows is the program and its arguments, without a shell: for pipes and globs, run sh -c.',
-    'Ctrl-C (SIGINT), SIGTERM, SIGHUP and SIGQUIT are passed on to the program; the second such signal kills it. If the program dies of a signal that was passed on, hotcell dies of it, too.',
+    'Ctrl-C (SIGINT), SIGTERM, SIGHUP and SIGQUIT are passed on to the program; the second such signal kills it. Ctrl-Z stops its main process as well. If the program dies of a signal that was passed on, hotcell dies of it, too.',
   ],
   operands: {
     usage: 'program [argument…]',
@@ -39,7 +39,7 @@ export const run = defineCommand({
     },
     {
       text: 'The verdict apart from the output',
-      command: 'hotcell run --json=verdict.json --wall-time 2s -- ./solution < input > output',
+      command: 'hotcell run --copy-in ./solution --json=verdict.json --wall-time 2s -- ./solution < input > output',
     },
     { text: 'A working copy, without a way to write to it', command: 'hotcell run --ro-bind .:/w -- make -n' },
     {

@@ -62,7 +62,11 @@ export function overview(target: Target): string {
     '',
     style.bold('Examples'),
     ...example("hotcell run -- sh -c 'id; ls /'", 'A program, and what it sees', style),
-    ...example('hotcell run --memory 256M --cpu-time 2s -- ./solution < input', 'With limits', style),
+    ...example(
+      'hotcell run --copy-in ./solution --memory 256M --cpu-time 2s -- ./solution < input',
+      'With limits',
+      style,
+    ),
     ...example('hotcell doctor', 'What this host allows', style),
     '',
     'hotcell COMMAND --help tells more of each. The manual: man hotcell, docs/cli.md',
