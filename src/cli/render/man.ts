@@ -89,5 +89,7 @@ export function manualPage(version: string): string {
     '.BR landlock (7),',
     '.BR strace (1)',
   ]
-  return `${lines.join('\n')}\n`
+  // A break in front of a heading breaks nothing.
+  const isIdle = (line: string, next = '.SH'): boolean => /^\.(?:PP|br)$/.test(line) && /^\.(?:PP|SS|SH)/.test(next)
+  return `${lines.filter((line, index) => !isIdle(line, lines[index + 1])).join('\n')}\n`
 }
