@@ -184,20 +184,21 @@ function cgroups(facts: HostFacts): Fix[] {
   if (facts.container === 'docker') {
     return [
       {
-        text: 'have the outer container write to its own cgroup (Docker 28, cgroup v2)',
-        lines: [`docker run --cgroupns=private --security-opt writable-cgroups=true … ${SERVER}`],
+        text: 'have root of the outer container write to its own cgroup (Docker 28 and later, with cgroup v2)',
+        lines: [`docker run --cap-add SYS_ADMIN --cgroupns=private --security-opt writable-cgroups=true … ${SERVER}`],
       },
     ]
   }
   if (facts.container === 'podman') {
     return [
       {
-        text: 'have the outer container write to its own cgroup',
-        lines: [`podman run --cgroupns=private --security-opt unmask=/sys/fs/cgroup … ${SERVER}`],
+        text: 'have root of the outer container write to its own cgroup',
+        lines: [`podman run --cap-add SYS_ADMIN --cgroupns=private --security-opt unmask=/sys/fs/cgroup … ${SERVER}`],
       },
     ]
   }
-  if (facts.container !== undefined) return outer(facts)
+  // A pod has no cgroups of its own to divide.
+  if (facts.container !== undefined) return []
   if (!facts.systemd) {
     return isRoot(facts)
       ? [{ text: 'mount cgroup v2', lines: ['mount -t cgroup2 none /sys/fs/cgroup'] }]
@@ -232,25 +233,31 @@ function cgroups(facts: HostFacts): Fix[] {
   ]
 }
 
-/** Whatever this process is in, short of `--privileged`. */
-function outer({ container }: HostFacts): Fix[] {
+/** Whatever this process is in, short of `--privileged`: docs/deployment.md has the same, and more. */
+function outer({ container, uid }: HostFacts): Fix[] {
+  const SELF =
+    'start the outer container without the walls that hotcell puts up itself; nothing of this is --privileged'
+  // Without CAP_SYS_ADMIN, root of a container cannot write the id maps that it needs, and a user need not write them.
+  const text = uid === 0 ? `${SELF}. Be a user other than root there, or root with --cap-add SYS_ADMIN` : SELF
   switch (container) {
     case 'docker':
       return [
         {
-          text: 'start the outer container without the walls that hotcell puts up itself; nothing of this is --privileged',
+          text,
           lines: [
-            'docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined \\',
-            `  --security-opt systempaths=unconfined --cgroupns=private --security-opt writable-cgroups=true … ${SERVER}`,
+            'docker run --user 1000:1000 --cap-drop ALL --security-opt no-new-privileges \\',
+            '  --security-opt seccomp=unconfined --security-opt apparmor=unconfined \\',
+            `  --security-opt systempaths=unconfined --cgroupns=private … ${SERVER}`,
           ],
         },
       ]
     case 'podman':
       return [
         {
-          text: 'start the outer container without the walls that hotcell puts up itself; nothing of this is --privileged',
+          text,
           lines: [
-            'podman run --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt label=disable \\',
+            'podman run --user 1000:1000 --cap-drop ALL --security-opt no-new-privileges \\',
+            '  --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt label=disable \\',
             `  --security-opt unmask=ALL --cgroupns=private … ${SERVER}`,
           ],
         },
@@ -258,17 +265,20 @@ function outer({ container }: HostFacts): Fix[] {
     case 'kubernetes':
       return [
         {
-          text: 'in the pod, which has a user namespace of its own (Kubernetes 1.33; before, the gates UserNamespacesSupport and ProcMountType)',
+          text: 'in the pod, which needs a user namespace of its own for procMount (Kubernetes 1.33; before, the gates UserNamespacesSupport and ProcMountType)',
           lines: [
             'spec:',
             '  hostUsers: false',
             '  containers:',
             '    - name: server',
             '      securityContext:',
+            '        runAsUser: 1000',
+            '        runAsNonRoot: true',
+            '        allowPrivilegeEscalation: false',
+            '        capabilities: { drop: [ALL] }',
             '        procMount: Unmasked',
             '        seccompProfile: { type: Unconfined }',
             '        appArmorProfile: { type: Unconfined }',
-            '        allowPrivilegeEscalation: true # newuidmap is set-user-ID',
           ],
         },
       ]
