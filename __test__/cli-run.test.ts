@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import test from 'ava'
 import { cli, cliArguments, startCli, temporaryFolder } from './support/cli.js'
-import { livingDescendantsOf, processStatus } from './support/counters.js'
+import { descendantsOf, isAlive, livingDescendantsOf, processStatus } from './support/counters.js'
 import { hostHas, mode } from './support/mode.js'
 import { requiresSerial } from './support/requires.js'
 import { until, within } from './support/waiting.js'
@@ -329,14 +329,25 @@ test.serial('Ctrl-Z stops hotcell and the program, and both go on', async (t) =>
   t.is(stdout, 'ready\nmore\n')
 })
 
-test.serial('a signal ends it also while nobody reads its output', async (t) => {
-  const { process: child, ended } = startCli(['run', 'yes'])
-  // The pipe fills up.
-  await once(child.stdout, 'readable')
-  child.stdout.pause()
-  child.kill('SIGINT')
-  child.stdout.resume()
-  t.is((await within(ended, 'the end of hotcell')).signal, 'SIGINT')
+test.serial('a signal ends hotcell also when what it waits for is a reader that stands still', async (t) => {
+  // A pipe of the shell's, which nobody reads while the program fills it; its other end is a process that waits.
+  const script = '"$@" | { read first; echo "$first"; read go <&3; }'
+  const command = [process.execPath, ...cliArguments(['run', '--', 'sh', '-c', 'echo $$; yes'])]
+  const child = spawn('bash', ['-c', `exec 3<&0; ${script}`, 'bash', ...command], { stdio: ['pipe', 'pipe', 'ignore'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  const isCli = (pid: number): boolean => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('main.js')
+  const pid = descendantsOf(child.pid as number).find(isCli) as number
+  process.kill(pid, 'SIGTERM')
+  await until(() => !isPending(pid, 'SIGTERM'), 'the first signal to be taken')
+  // The program dies of it. The next one is for hotcell, once that is so.
+  await until(() => {
+    if (isAlive(pid)) process.kill(pid, 'SIGTERM')
+    return !isAlive(pid)
+  }, 'the end of hotcell')
+  child.stdin.end('go\n')
+  await once(child, 'exit')
+  t.pass()
 })
 
 test.serial('without a terminal, --tty says so', async (t) => {

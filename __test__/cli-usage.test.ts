@@ -93,8 +93,17 @@ for (const [args, says] of mistakes) {
 }
 
 test.serial('what was written wrongly cannot write to the terminal', async (t) => {
-  const { stderr } = await cli(['run', '--memory', '\u001B]0;title\u0007', 'true'])
-  t.false(stderr.includes('\u001B'))
+  const title = '\u001B]0;title\u0007'
+  for (const args of [
+    ['run', '--memory', title, 'true'],
+    ['run', `--${title}`, 'true'],
+    [`--${title}`],
+    ['run', title],
+  ]) {
+    const { code, stderr } = await cli(args)
+    t.true(code === 2 || code === 127)
+    t.false(stderr.includes('\u001B'))
+  }
 })
 
 test('sizes and times have units', (t) => {

@@ -62,7 +62,7 @@ export class Interruption {
   }
 
   /** Ends this process by the signal that came. */
-  die(): never | void {
+  die(): void {
     const signal = this.#first
     if (signal === undefined) return
     this.stop()

@@ -71,8 +71,10 @@ async function perform(command: Command, args: readonly string[]): Promise<numbe
 
 async function report(error: unknown): Promise<number> {
   const { describeFailure, exitCodeFor } = await import('./failure.js')
-  const { styleFor } = await import('./style.js')
-  await stderr.write(`${styleFor(process.stderr).bold('hotcell:')} ${describeFailure(error)}\n`)
+  const { harmless, styleFor } = await import('./style.js')
+  // Names of options and paths may come from anywhere.
+  const lines = describeFailure(error).split('\n').map(harmless)
+  await stderr.write(`${styleFor(process.stderr).bold('hotcell:')} ${lines.join('\n')}\n`)
   return exitCodeFor(error)
 }
 

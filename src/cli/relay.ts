@@ -8,40 +8,27 @@
 import type { Readable, Writable } from 'node:stream'
 import { isReaderGone, writeFully } from './sink.js'
 
-export interface OutputRelay {
-  /** Resolves when everything was passed on, or nobody wants it any more. */
-  done: Promise<void>
-  /** Bytes that were passed on. */
-  readonly bytes: number
-}
-
 /**
- * Passes on what the program writes. If the reader of ours went away (EPIPE), the program's pipe is closed, so that the program gets SIGPIPE as if there
- * were nobody in between.
+ * Passes on what the program writes, and resolves when all of it was, or nobody wants it any more. If the reader of ours went away (EPIPE), the program's
+ * pipe is closed, so that the program gets SIGPIPE as if there were nobody in between.
  *
  * @param limit beyond so many bytes nothing is passed on, and `exceeded` is called
  */
-export function relayOutput(source: Readable, fd: number, limit: number, exceeded: () => void): OutputRelay {
-  const relay = { done: Promise.resolve(), bytes: 0 }
-  relay.done = copy()
-  return relay
-
-  async function copy(): Promise<void> {
-    try {
-      for await (const chunk of source as AsyncIterable<Buffer>) {
-        const room = limit - relay.bytes
-        const passed = chunk.length > room ? chunk.subarray(0, room) : chunk
-        await writeFully(fd, passed)
-        relay.bytes += passed.length
-        if (chunk.length > room) {
-          exceeded()
-          return
-        }
+export async function relayOutput(source: Readable, fd: number, limit: number, exceeded: () => void): Promise<void> {
+  let room = limit
+  try {
+    for await (const chunk of source as AsyncIterable<Buffer>) {
+      const passed = chunk.length > room ? chunk.subarray(0, room) : chunk
+      await writeFully(fd, passed)
+      if (chunk.length > room) {
+        exceeded()
+        return
       }
-    } catch (error) {
-      // Leaving the loop has destroyed the source. What the run failed of, the run tells.
-      if ((error as NodeJS.ErrnoException).syscall === 'write' && !isReaderGone(error)) throw error
+      room -= passed.length
     }
+  } catch (error) {
+    // Leaving the loop has destroyed the source. What the run failed of, the run tells.
+    if ((error as NodeJS.ErrnoException).syscall === 'write' && !isReaderGone(error)) throw error
   }
 }
 

@@ -92,7 +92,10 @@ async function runProgram(
     }
     const [file, ...args] = command as [string, ...string[]]
     const execution = master.spawn(file, args, spawnOptions)
-    interruption.passTo((signal) => execution.kill(signal))
+    interruption.passTo((signal) => {
+      // The program has ended, and what is waited for is somebody who reads what it wrote.
+      if (!execution.kill(signal)) interruption.die()
+    })
     const result = await attend(execution, master, values, host, observers)
     const copied = await copyOut(master, values)
     for (const observer of observers) await observer.finish?.(result)
@@ -140,8 +143,8 @@ async function attend(
     ;(execution as unknown as { resize(columns: number, rows: number): void }).resize(columns, rows)
   }
 
-  const work = [orKill(relayOutput(execution.stdout, 1, limit, exceeded('stdout')).done)]
-  if (host === undefined) work.push(orKill(relayOutput(execution.stderr, 2, limit, exceeded('stderr')).done))
+  const work = [orKill(relayOutput(execution.stdout, 1, limit, exceeded('stdout')))]
+  if (host === undefined) work.push(orKill(relayOutput(execution.stderr, 2, limit, exceeded('stderr'))))
   for (const observer of observers) {
     if (observer.observe !== undefined) work.push(orKill(observer.observe(execution, master)))
   }

@@ -185,7 +185,7 @@ function cgroups(facts: HostFacts): Fix[] {
     return [
       {
         text: 'have root of the outer container write to its own cgroup (Docker 28 and later, with cgroup v2)',
-        lines: [`docker run --cap-add SYS_ADMIN --cgroupns=private --security-opt writable-cgroups=true … ${SERVER}`],
+        lines: [`docker run --cgroupns=private --security-opt writable-cgroups=true … ${SERVER}`],
       },
     ]
   }
@@ -193,7 +193,7 @@ function cgroups(facts: HostFacts): Fix[] {
     return [
       {
         text: 'have root of the outer container write to its own cgroup',
-        lines: [`podman run --cap-add SYS_ADMIN --cgroupns=private --security-opt unmask=/sys/fs/cgroup … ${SERVER}`],
+        lines: [`podman run --cgroupns=private --security-opt unmask=/sys/fs/cgroup … ${SERVER}`],
       },
     ]
   }
@@ -234,11 +234,9 @@ function cgroups(facts: HostFacts): Fix[] {
 }
 
 /** Whatever this process is in, short of `--privileged`: docs/deployment.md has the same, and more. */
-function outer({ container, uid }: HostFacts): Fix[] {
-  const SELF =
+function outer({ container }: HostFacts): Fix[] {
+  const text =
     'start the outer container without the walls that hotcell puts up itself; nothing of this is --privileged'
-  // Without CAP_SYS_ADMIN, root of a container cannot write the id maps that it needs, and a user need not write them.
-  const text = uid === 0 ? `${SELF}. Be a user other than root there, or root with --cap-add SYS_ADMIN` : SELF
   switch (container) {
     case 'docker':
       return [
