@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { bindingFile, ensureBuilt, root, tsc } from './ensure-built.mjs'
 import { addonProblems } from './check-addon.mjs'
@@ -116,7 +116,19 @@ function checkAddon() {
 /** What is in the tarball: all that is needed, nothing else. */
 function checkFiles({ files }) {
   const problems = []
-  for (const path of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'dist/index.js', 'dist/index.d.ts'])
+  for (const path of [
+    'package.json',
+    'README.md',
+    'LICENSE',
+    'CHANGELOG.md',
+    'dist/index.js',
+    'dist/index.d.ts',
+    'dist/src/cli/main.js',
+    'apparmor/hotcell',
+    'docs/cli.md',
+    'man/hotcell.1',
+    'schema/hotcell.config.schema.json',
+  ])
     if (!files.includes(path)) problems.push(`missing: ${path}`)
   const allowed = /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/.+\.(js|d\.ts|d\.cts))$/
   for (const path of files) {
@@ -314,6 +326,17 @@ function checkBundles(project) {
   check('a bundle and an addon named by HOTCELL_ADDON', run(process.execPath, ['bundled.mjs'], { cwd: alone, env }))
 }
 
+/** The command, by the name that npm gives it, by one line of Node. */
+function checkCommand(project, file, name) {
+  const link = join(project, 'node_modules', '.bin', 'hotcell')
+  // The file begins with #!/usr/bin/env node.
+  const options = { cwd: project, env: { ...process.env, PATH: `${dirname(file)}:${process.env.PATH}` } }
+  check(`hotcell --help by ${name}`, run(link, ['--help'], options))
+  const ran = run(link, ['run', '--', 'sh', '-c', 'echo from inside; exit 3'], options)
+  const isRight = ran.status === 3 && ran.stdout === 'from inside\n'
+  check(`hotcell run by ${name}`, isRight ? { ...ran, status: 0 } : { ...ran, status: ran.status || 1 })
+}
+
 async function main() {
   await ensureBuilt()
   checkManifests()
@@ -340,7 +363,10 @@ async function main() {
     for (const [index, runtime] of runtimes.entries()) {
       const file = await files[index]
       if (file === undefined) skip(`${runtime.name}: ${runtime.spec} could not be had`)
-      else await checkRuntime(runtime, file, project)
+      else {
+        await checkRuntime(runtime, file, project)
+        if (/^node/i.test(runtime.name)) checkCommand(project, file, runtime.name)
+      }
     }
   } finally {
     rmSync(folder, { recursive: true, force: true })

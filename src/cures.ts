@@ -7,7 +7,7 @@ const USER_NAMESPACES =
   'User namespaces seem to be switched off for this user. See the sysctls user.max_user_namespaces (must not be 0), ' +
   'kernel.unprivileged_userns_clone (Debian; must be 1) and kernel.apparmor_restrict_unprivileged_userns (Ubuntu 23.10 ' +
   "and later; must be 0, or an AppArmor profile must allow 'userns'), or run as root. In Docker they need " +
-  '--security-opt seccomp=unconfined --security-opt apparmor=unconfined. probe() tells what this host allows'
+  '--security-opt seccomp=unconfined --security-opt apparmor=unconfined. "npx hotcell doctor" tells which of these it is, and the commands'
 
 const NAMESPACE_COUNT =
   'The limit of namespaces is reached: see the sysctls in /proc/sys/user/ (max_user_namespaces, max_pid_namespaces, ' +

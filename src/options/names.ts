@@ -1,4 +1,5 @@
 import { invalidType, unknownName, unsupported } from './invalid.js'
+import { nearest } from './nearest.js'
 
 /**
  * The names that an options object may have.
@@ -43,32 +44,4 @@ function refuse(options: Record<string, unknown>, name: string, allowed: Names):
 
 function full(allowed: Names, name: string): string {
   return allowed.of === 'options' || allowed.of === 'param' ? name : `${allowed.of}.${name}`
-}
-
-/** The known name that a slip of the keyboard could have meant: at most a third of its letters differ. */
-function nearest(name: string, known: Iterable<string>): string | undefined {
-  let best: string | undefined
-  let least = Infinity
-  for (const candidate of known) {
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase())
-    if (distance < least && distance <= Math.max(1, Math.floor(candidate.length / 3))) {
-      best = candidate
-      least = distance
-    }
-  }
-  return best
-}
-
-/** Levenshtein's distance, by rows. */
-function editDistance(from: string, to: string): number {
-  let above = Array.from({ length: to.length + 1 }, (_, column) => column)
-  for (let row = 1; row <= from.length; row++) {
-    const current = [row]
-    for (let column = 1; column <= to.length; column++) {
-      const replaced = (above[column - 1] as number) + (from[row - 1] === to[column - 1] ? 0 : 1)
-      current.push(Math.min(replaced, (above[column] as number) + 1, (current[column - 1] as number) + 1))
-    }
-    above = current
-  }
-  return above[to.length] as number
 }

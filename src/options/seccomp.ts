@@ -11,7 +11,7 @@ import { SeccompPolicy, type OciSeccomp } from '../seccomp-policy.js'
 import { invalidType, invalidValue } from './invalid.js'
 
 /** The built-in profiles. */
-const seccompProfiles: readonly Extract<SeccompInput, string>[] = ['default', 'judge', 'strict', 'off']
+export const seccompProfiles: readonly Extract<SeccompInput, string>[] = ['default', 'judge', 'strict', 'off']
 
 /**
  * | | for |

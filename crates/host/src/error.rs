@@ -4,6 +4,7 @@ use hotcell_cgroup::Controller;
 use hotcell_protocol::{DecodeError, Failure};
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 /// Why something could not be done. Variants say what was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,20 @@ pub enum Error {
     SealImage {
         /// errno(3).
         errno: i32,
+    },
+    /// Open the file that `HOTCELL_INIT` names.
+    OpenImage {
+        /// Of the host.
+        path: PathBuf,
+        /// errno(3).
+        errno: i32,
+    },
+    /// Start from the file that `HOTCELL_INIT` names.
+    RefuseImage {
+        /// Of the host.
+        path: PathBuf,
+        /// What is wrong with it, to be read after its name.
+        reason: &'static str,
     },
     /// Start the launcher process.
     StartLauncher {
@@ -196,6 +211,7 @@ impl Error {
             Self::StartReactor { errno }
             | Self::WatchDescriptor { errno }
             | Self::SealImage { errno }
+            | Self::OpenImage { errno, .. }
             | Self::StartLauncher { errno }
             | Self::TakePidfd { errno }
             | Self::MakeSocket { errno }
@@ -223,7 +239,7 @@ impl Error {
             Self::MakePipe { .. } => "pipe2",
             Self::MakeMemfd { .. } => "memfd_create",
             Self::SealMemfd { .. } => "fcntl",
-            Self::OpenNull { .. } => "open",
+            Self::OpenNull { .. } | Self::OpenImage { .. } => "open",
             Self::SendRequest { .. } => "sendmsg",
             Self::MakeToken { .. } => "getrandom",
             Self::UseFile { syscall, .. } => syscall,
@@ -239,6 +255,9 @@ impl Error {
             Self::StartReactor { .. } => "start the reactor thread",
             Self::WatchDescriptor { .. } => "watch a descriptor",
             Self::SealImage { .. } => "put the init image into a sealed memfd",
+            Self::OpenImage { .. } | Self::RefuseImage { .. } => {
+                "start the launcher from the file that HOTCELL_INIT names"
+            }
             Self::StartLauncher { .. } => "start the launcher",
             Self::KeepLauncher => "create the container: the launcher ended",
             Self::TakePidfd { .. } => "take the pidfd of the container",
@@ -293,6 +312,8 @@ impl fmt::Display for Error {
             Self::ReadArchive { why, entry } if entry.is_empty() => write!(f, ": {why}")?,
             Self::ReadArchive { why, entry } => write!(f, ": {why} ('{}')", shortened(entry).escape_ascii())?,
             Self::Exceed { limit, most } => write!(f, ": {limit} is {most}, and there is more")?,
+            Self::OpenImage { path, .. } => write!(f, " ({})", path.display())?,
+            Self::RefuseImage { path, reason } => write!(f, ": {} {reason}", path.display())?,
             Self::TrustReply(violation) => write!(f, ": {violation}")?,
             Self::AwaitReply { request, seconds } => write!(f, ": no answer to {request} in {seconds} s")?,
             _ => {}
@@ -322,6 +343,9 @@ impl fmt::Display for Error {
             }
             Self::SendRequest { errno } if *errno == nix::libc::ETOOMANYREFS => {
                 "; too many descriptors are under way: raise the limit on open files (ulimit -n), or have fewer runs at once"
+            }
+            Self::OpenImage { .. } | Self::RefuseImage { .. } => {
+                "; write it with hotcell doctor --write-init FILE, then sudo install -D -m 755 FILE there, or unset HOTCELL_INIT"
             }
             Self::KeepLauncher => "; create it again, a new launcher is started then",
             Self::HoldLimit { .. } => "; probe() tells why, and how to get it",

@@ -100,7 +100,7 @@ impl Launcher {
 
     fn start() -> Result<Arc<Self>, Error> {
         let reactor = Reactor::get()?;
-        let image = image::sealed()?;
+        let image = image::executable()?;
         let null = pipe::null()?.as_raw_fd();
         let (socket, its_end) = seqpacket::pair().map_err(|error| Error::MakeSocket { errno: errno(&error) })?;
         let fds = [null, null, null, its_end.as_raw_fd()];

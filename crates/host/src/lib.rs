@@ -49,7 +49,7 @@ pub mod file_copy;
 mod filters;
 #[cfg(test)]
 mod hostile;
-mod image;
+pub mod image;
 mod launch;
 mod limits;
 mod master;

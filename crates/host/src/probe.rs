@@ -220,7 +220,10 @@ fn numbered(result: &Result<(), Error>) -> Result<(), i32> {
 /// What kept the launcher from starting, if anything did.
 fn launcher_error(result: &Result<(), Error>) -> Result<(), i32> {
     match result {
-        Err(Error::SealImage { errno } | Error::StartLauncher { errno }) => Err(*errno),
+        Err(Error::SealImage { errno } | Error::OpenImage { errno, .. } | Error::StartLauncher { errno }) => {
+            Err(*errno)
+        }
+        Err(Error::RefuseImage { .. }) => Err(libc::EPERM),
         _ => Ok(()),
     }
 }

@@ -53,7 +53,11 @@ fn kind(error: &Error) -> &'static str {
         {
             "unsupported"
         }
-        Error::SealImage { .. } | Error::StartLauncher { .. } | Error::KeepLauncher => "launcher",
+        Error::SealImage { .. }
+        | Error::OpenImage { .. }
+        | Error::RefuseImage { .. }
+        | Error::StartLauncher { .. }
+        | Error::KeepLauncher => "launcher",
         Error::MakeCgroup(_) => "cgroup",
         Error::HoldLimit { .. }
         | Error::UseCpus { .. }

@@ -1,7 +1,7 @@
 //! The probe, on libuv's pool: it creates containers and waits for them.
 
 use hotcell_host::probe::{HostSupport, probe as host_probe};
-use napi::bindgen_prelude::AsyncTask;
+use napi::bindgen_prelude::{AsyncTask, Buffer};
 use napi::{Env, Error, Result, Task};
 use napi_derive::napi;
 use std::panic::catch_unwind;
@@ -59,4 +59,10 @@ impl Task for Probe {
 #[napi(catch_unwind, ts_return_type = "Promise<ProbeResult>")]
 pub fn probe() -> AsyncTask<Probe> {
     AsyncTask::new(Probe)
+}
+
+/// The init image, for a file that `HOTCELL_INIT` names.
+#[napi(catch_unwind)]
+pub fn init_image() -> Buffer {
+    Buffer::from(hotcell_host::image::bytes())
 }
