@@ -113,6 +113,16 @@ impl V1 {
         self.open(Controller::Memory, "memory.oom_control")
     }
 
+    /// `memory.usage_in_bytes`, if memory is counted here.
+    pub fn open_memory_counter(&self) -> Result<Option<OwnedFd>, Error> {
+        self.open(Controller::Memory, "memory.usage_in_bytes")
+    }
+
+    /// `pids.current`, if processes are counted here.
+    pub fn open_process_counter(&self) -> Result<Option<OwnedFd>, Error> {
+        self.open(Controller::Pids, "pids.current")
+    }
+
     fn open(&self, controller: Controller, name: &str) -> Result<Option<OwnedFd>, Error> {
         self.directory(controller).map(|directory| directory.open_file(name, libc::O_RDONLY)).transpose()
     }

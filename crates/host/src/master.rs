@@ -62,6 +62,9 @@ pub struct Program<'a> {
     pub landlock: Option<Landlock<'a>>,
     /// Have it supervised. Takes a host that lets init have a /proc, be it shown to programs or not.
     pub trace: Option<Trace<'a>>,
+    /// Deliver [`Event::Timeline`] before its end: what it uses is looked at now and then, with at least so many microseconds in between. It
+    /// is in a cgroup where that can be had.
+    pub sample_us: Option<u32>,
     /// Deliver [`Event::SyncPoint`] before it is executed, and wait for [`Master::resume`] or [`Master::abort`].
     pub sync: bool,
     /// Deliver [`Event::Started`] once it is executed.
@@ -122,7 +125,7 @@ impl Master {
         let always = matches!(cgroup, CgroupChoice::Required(_));
         // Before the launcher is started, so that it is there too if this process has to move.
         let groups = for_container(cgroup)?.map(|made| Groups::new(made, always));
-        let prepare = share(groups.as_ref(), expected)?.group.is_some();
+        let prepare = share(groups.as_ref(), expected, false)?.group.is_some();
         let entrance = groups.as_ref().map_or(Ok(None), Groups::init_entrance)?;
         let make_socket = |error| Error::MakeSocket { errno: errno(&error) };
         let (socket, end) = seqpacket::pair().map_err(make_socket)?;
@@ -283,8 +286,20 @@ impl Master {
             let failure = Failure::new(Step::DupDescriptor, libc::E2BIG).at(most as u32);
             return fail(Error::Perform(failure));
         }
-        let Program { args, executable, env, cwd, mut rlimits, limits, seccomp, landlock, trace, sync, report_start } =
-            program;
+        let Program {
+            args,
+            executable,
+            env,
+            cwd,
+            mut rlimits,
+            limits,
+            seccomp,
+            landlock,
+            trace,
+            sample_us,
+            sync,
+            report_start,
+        } = program;
         let groups = self.connection.groups.as_ref();
         let policy = seccomp.as_ref().unwrap_or(&self.seccomp);
         let asking = trace.as_ref().map(|trace| trace.tracing.filter(policy)).transpose();
@@ -293,7 +308,7 @@ impl Master {
             Ok(filter) => filter,
             Err(error) => return fail(error),
         };
-        let leased = share(groups, &limits).and_then(|shares| {
+        let leased = share(groups, &limits, sample_us.is_some()).and_then(|shares| {
             let lease = shares.group.as_ref().map_or(Ok(None), |limits| self.connection.lease(limits))?;
             Ok((shares, lease))
         });
@@ -314,11 +329,13 @@ impl Master {
             filter,
             landlock,
             trace: trace.as_ref().map(|trace| Box::new(trace.tracing.config().clone())),
+            sample_us,
             fds: count as u32,
             flags: ExecFlags { execute_fd: executable.is_some(), sync, report_start },
         });
         let (limits, resources) = (Box::new(limits), (asked, names));
-        let kind = Kind::Run { sync, report_start, collector, limits, lease, resources };
+        let timeline = sample_us.is_some();
+        let kind = Kind::Run { sync, report_start, timeline, collector, limits, lease, resources };
         // The executable comes first, the events last.
         let events = trace.as_ref().map(|trace| trace.events);
         let all: Vec<_>;
@@ -363,10 +380,11 @@ impl Master {
     }
 }
 
-/// Divides the work of holding limits, as far as it can be done here.
-fn share(groups: Option<&Groups>, limits: &Limits) -> Result<Shares, Error> {
+/// Divides the work of holding limits, as far as it can be done here. `counted`: in a cgroup if there are any, whatever the limits.
+fn share(groups: Option<&Groups>, limits: &Limits, counted: bool) -> Result<Shares, Error> {
     groups.map_or(Ok(()), |groups| groups.check_cpus(limits))?;
-    limits.share(groups.map(|groups| groups.controllers), groups.is_some_and(|groups| groups.always))
+    let always = counted || groups.is_some_and(|groups| groups.always);
+    limits.share(groups.map(|groups| groups.controllers), always)
 }
 
 impl Drop for Master {

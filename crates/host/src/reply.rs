@@ -15,7 +15,7 @@ use crate::pending::{Kind, Pending};
 use crate::reactor::Scratch;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
 use hotcell_protocol::codec::{PACKET_MAX, PATH_MAX, TAG_INLINE, split};
-use hotcell_protocol::{Failure, Opened, Reply, ReplyBody, Step, VERSION, Verdict, decode};
+use hotcell_protocol::{Failure, Opened, Reply, ReplyBody, SAMPLES_MAX, Step, VERSION, Verdict, decode};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::stat::{SFlag, fstat};
@@ -66,7 +66,12 @@ pub(crate) fn receive(
     match body {
         body @ (ReplyBody::Started | ReplyBody::SyncPoint) => {
             let pid = program_pid(connection, received.pid)?;
-            pass(connection, reply.id, &body, pid, scratch)?;
+            let event = if body == ReplyBody::Started { Event::Started { pid } } else { Event::SyncPoint { pid } };
+            pass(connection, reply.id, &body, event, scratch)?;
+        }
+        ReplyBody::Timeline(samples) => {
+            let kind = ReplyBody::Timeline(Vec::new());
+            pass(connection, reply.id, &kind, Event::Timeline(samples), scratch)?;
         }
         ReplyBody::Hello { version } => greet(connection, reply.id, version, scratch)?,
         body => end(connection, reply.id, body, received.fds, scratch)?,
@@ -88,6 +93,9 @@ fn check_ranges(body: &ReplyBody) -> Result<(), Violation> {
         ReplyBody::Opened(files) => {
             files.len() == 1 && files.iter().all(|file| file.as_ref().map_or_else(fits, |_| true))
         }
+        ReplyBody::Timeline(samples) => {
+            samples.len() <= SAMPLES_MAX && samples.is_sorted_by_key(|sample| sample.time_us)
+        }
         ReplyBody::Ended(outcome) => match outcome.verdict {
             Verdict::Signaled(signal) => (1..=64).contains(&signal),
             _ => true,
@@ -106,8 +114,14 @@ fn program_pid(connection: &Connection, pid: Option<i32>) -> Result<u32, Violati
     }
 }
 
-/// `Started` or `SyncPoint`, each at most once and only if asked for.
-fn pass(connection: &Connection, id: u32, body: &ReplyBody, pid: u32, scratch: &mut Scratch) -> Result<(), Violation> {
+/// `Started`, `SyncPoint` or `Timeline`, each at most once and only if asked for.
+fn pass(
+    connection: &Connection,
+    id: u32,
+    body: &ReplyBody,
+    event: Event,
+    scratch: &mut Scratch,
+) -> Result<(), Violation> {
     let (sink, id) = {
         let mut state = lock(&connection.state);
         let pending = state.in_flight.get_mut(&id).ok_or(Violation::UnknownId)?;
@@ -116,7 +130,6 @@ fn pass(connection: &Connection, id: u32, body: &ReplyBody, pid: u32, scratch: &
         }
         (Arc::clone(&pending.sink), pending.id)
     };
-    let event = if *body == ReplyBody::Started { Event::Started { pid } } else { Event::SyncPoint { pid } };
     scratch.batch.deliver(sink, id, event);
     Ok(())
 }
@@ -212,7 +225,14 @@ fn end(
         }
         (ReplyBody::Failed(failure), _) => Event::Failed(Error::Perform(failure)),
         // `ends_with` lets nothing else through.
-        (ReplyBody::Hello { .. } | ReplyBody::Started | ReplyBody::SyncPoint | ReplyBody::Ended(_), _) => {
+        (
+            ReplyBody::Hello { .. }
+            | ReplyBody::Started
+            | ReplyBody::SyncPoint
+            | ReplyBody::Timeline(_)
+            | ReplyBody::Ended(_),
+            _,
+        ) => {
             return Err(Violation::WrongKind);
         }
     };

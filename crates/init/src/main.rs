@@ -37,6 +37,7 @@ mod runs;
 mod setup;
 mod slots;
 mod sweep;
+mod timeline;
 mod trace;
 mod watch;
 

@@ -70,7 +70,7 @@ fn program<'a>(
     seccomp: Option<&Seccomp>,
     landlock: Option<&'a LandlockInput>,
     trace: &'a Asked,
-    flags: u32,
+    (sample_us, flags): (u32, u32),
 ) -> Result<Program<'a>, Failure> {
     let bad = || Failure::new(Step::Execve, libc::EBADF);
     let executable = if exec_file == -1.0 { None } else { Some(descriptor(exec_file).ok_or_else(bad)?) };
@@ -84,6 +84,7 @@ fn program<'a>(
         seccomp: seccomp.map(Seccomp::policy),
         landlock: landlock.map(LandlockInput::rules),
         trace: trace.0.as_ref().map(|(tracing, events)| Trace { tracing: tracing.clone(), events: events.as_fd() }),
+        sample_us: (sample_us > 0).then_some(sample_us),
         sync: flags & SYNC != 0,
         report_start: flags & STARTED != 0,
     })
@@ -185,10 +186,11 @@ impl Container {
     /// `args` and `env` are NUL-terminated strings laid end to end; `env` null is the container's own, `cwd` null its work
     /// directory, `fds` null /dev/null thrice, `execFile` -1 none. `rlimits` are triples of resource number, soft, hard; Infinity is
     /// unlimited. `limits`: CPU and wall time in microseconds, memory, processes, CPU rate, stack, file size, open files; -1 is none,
-    /// null all of that. `seccomp` null is the container's, `trace` null none. `flags`: 1 asks for SYNC before it is executed, 2 for STARTED after.
+    /// null all of that. `seccomp` null is the container's, `trace` null none. `sampleUs`: TIMELINE before the end, of samples at
+    /// least so many microseconds apart; 0 asks for none. `flags`: 1 asks for SYNC before it is executed, 2 for STARTED after.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, sampleUs: number, flags: number"
     )]
     pub fn execve(
         &self,
@@ -203,6 +205,7 @@ impl Container {
         seccomp: Option<&Seccomp>,
         landlock: Option<LandlockInput>,
         trace: Option<&mut TraceRun>,
+        sample_us: u32,
         flags: u32,
     ) -> f64 {
         // Also where nothing is asked for: who reads the trace waits for its end.
@@ -219,7 +222,7 @@ impl Container {
                 seccomp,
                 landlock.as_ref(),
                 &trace,
-                flags,
+                (sample_us, flags),
             )
             .map_err(Error::Perform)?;
             let fds = descriptors(fds.as_deref().unwrap_or_default()).map_err(Error::Perform)?;
@@ -230,7 +233,7 @@ impl Container {
     /// RESULT with stdout and stderr, each of at most `maxOutput` bytes; a program that writes more is killed.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, execFile: number, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, execFile: number, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, sampleUs: number, flags: number"
     )]
     pub fn run(
         &self,
@@ -246,6 +249,7 @@ impl Container {
         seccomp: Option<&Seccomp>,
         landlock: Option<LandlockInput>,
         trace: Option<&mut TraceRun>,
+        sample_us: u32,
         flags: u32,
     ) -> f64 {
         // Also where nothing is asked for: who reads the trace waits for its end.
@@ -262,7 +266,7 @@ impl Container {
                 seccomp,
                 landlock.as_ref(),
                 &trace,
-                flags,
+                (sample_us, flags),
             )
             .map_err(Error::Perform)?;
             let input = input.as_ref().map_or(&[][..], ByteArg::as_bytes);
@@ -273,7 +277,7 @@ impl Container {
     /// RESULT. `pipes`: 1 stdin, 2 stdout, 4 stderr; the others are /dev/null. The descriptors returned are the caller's.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, execFile: number, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, execFile: number, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, sampleUs: number, flags: number"
     )]
     pub fn spawn(
         &self,
@@ -288,6 +292,7 @@ impl Container {
         seccomp: Option<&Seccomp>,
         landlock: Option<LandlockInput>,
         trace: Option<&mut TraceRun>,
+        sample_us: u32,
         flags: u32,
     ) -> Spawned {
         let mut ends = (None, None, None);
@@ -304,7 +309,7 @@ impl Container {
                 seccomp,
                 landlock.as_ref(),
                 &trace,
-                flags,
+                (sample_us, flags),
             )
             .map_err(Error::Perform)?;
             let pipes = Pipes { stdin: pipes & STDIN != 0, stdout: pipes & STDOUT != 0, stderr: pipes & STDERR != 0 };

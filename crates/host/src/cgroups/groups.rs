@@ -187,7 +187,8 @@ impl Numbered {
     /// For init, with what the counters say now.
     pub(crate) fn as_run_group(&self) -> RunGroup {
         let (cpu_base_us, oom_base) = self.group.start_counts();
-        RunGroup { group: self.number, cpu_base_us, oom_base }
+        let memory_base_bytes = self.group.start_memory_bytes();
+        RunGroup { group: self.number, cpu_base_us, oom_base, memory_base_bytes }
     }
 }
 
@@ -228,5 +229,11 @@ fn introduce(group_number: u32, group: &Group) -> Result<Introduction, Error> {
     }
     files.oom_kills = instruments.oom_kills.is_some();
     descriptors.extend(instruments.oom_kills);
+    files.memory = instruments.memory.is_some();
+    descriptors.extend(instruments.memory);
+    if let Some((counter, has_own)) = instruments.processes {
+        files.processes = Some(has_own);
+        descriptors.push(counter);
+    }
     Ok(Introduction { group: group_number, files, descriptors })
 }
