@@ -6,6 +6,7 @@ import { cancellableSignal, type Cancellable } from './options/cancellable.js'
 import { encodeExecve, type ExecveParam } from './options/execve-param.js'
 import type { EncodedLimits } from './options/limits.js'
 import type { TraceResult } from './result.js'
+import { recorder } from './timeline/timeline.js'
 import { TraceReader } from './trace.js'
 
 /** Ends a run when the signal comes; native sees to it that the run's end is reported after all. */
@@ -31,14 +32,15 @@ export async function execve(
   options: Cancellable | undefined,
   defaults: EncodedLimits,
 ): Promise<TraceResult> {
-  const { args, env, cwd, fds, execFile, rlimits, limits, seccomp, landlock, trace, syncFunc } = encodeExecve(
+  const { args, env, cwd, fds, execFile, rlimits, limits, seccomp, landlock, trace, sampleUs, syncFunc } = encodeExecve(
     param,
     defaults,
   )
   const signal = cancellableSignal(options)
   refuseAborted(signal)
   const flags = syncFunc === undefined ? 0 : FLAG_SYNC
-  const reader = trace === null ? undefined : new TraceReader(trace)
+  const timeline = recorder(sampleUs, args, limits.given)
+  const reader = trace === null ? undefined : new TraceReader(trace, timeline)
   const run = container.execve(
     args,
     env,
@@ -51,9 +53,11 @@ export async function execve(
     seccomp,
     landlock,
     reader?.run ?? null,
+    sampleUs,
     flags,
   )
   const reply = expect(container, run)
+  reply.timeline = timeline
   if (signal === undefined && syncFunc === undefined && reader === undefined) return ended(await reply.settled)
   reader?.start(() => container.cancel(run))
 

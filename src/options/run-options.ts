@@ -15,6 +15,7 @@ import { checkNames, names } from './names.js'
 import { bytes, containerPath, descriptor, list, oneOf, type ContainerPath } from './primitives.js'
 import { encodeRLimits, type RLimit } from './rlimits.js'
 import { encodeSeccomp, type SeccompInput } from './seccomp.js'
+import { encodeTimeline, type TimelineOptions } from './timeline.js'
 import { encodeTrace, type EncodedTrace, type TraceOptions } from './trace.js'
 
 /** How collected output is given: as strings, decoded as UTF-8, or as Buffers. */
@@ -49,6 +50,12 @@ interface CommonOptions<E extends Encoding> extends Cancellable {
   landlock?: LandlockRules | undefined
   /** Have it watched by a supervisor. @default not */
   trace?: TraceOptions | undefined
+  /**
+   * Look at what the run uses while it goes on: `timeline` of the result has CPU time, memory and processes in the course of time, and with
+   * `trace.syscalls` its system calls; `renderTimeline` makes a page of it. The run is in a cgroup then, where there are any, and takes no longer: it is looked at from outside.
+   * @default false
+   */
+  timeline?: boolean | TimelineOptions | undefined
 }
 
 /** Options of `run()`. */
@@ -91,6 +98,7 @@ const common = {
   seccomp: true,
   landlock: true,
   trace: true,
+  timeline: true,
 } as const
 const later = ['tty']
 const allowedRun = names<RunOptions>('options', { ...common, input: true, files: true, collect: true }, later)
@@ -108,6 +116,8 @@ export interface Command {
   seccomp: NativeSeccomp | null
   landlock: LandlockInput | null
   trace: EncodedTrace | null
+  /** Microseconds between two samples of the timeline; 0 for none. */
+  sampleUs: number
   encoding: Encoding
   signal: AbortSignal | undefined
 }
@@ -177,6 +187,7 @@ function encodeCommand(
     seccomp: options.seccomp === undefined ? null : encodeSeccomp(options.seccomp),
     landlock: encodeLandlock(options.landlock),
     trace: options.trace === undefined ? null : encodeTrace(options.trace),
+    sampleUs: encodeTimeline(options.timeline),
     encoding: options.encoding === undefined ? 'utf8' : oneOf('encoding', options.encoding, ['utf8', 'buffer']),
     signal: abortSignal(options.signal),
   }
