@@ -159,15 +159,15 @@ function tiles({ told, timeline }: Page): Html[] {
     format: (value: number) => string,
   ): Html => {
     const [number, unit] = format(used).split(' ')
-    const part = limit === undefined ? 0 : Math.min(1, used / limit)
+    const share = limit === undefined || limit <= 0 ? 0 : used / limit
     return html`<li class="tile ${id} ${id === culprit ? 'over' : ''}">
       <span class="name">${name}</span>
       <span class="figure">${number} ${unit === undefined ? undefined : html`<small>${unit}</small>`}</span>
       <svg class="meter ${limit === undefined ? 'unlimited' : ''}" aria-hidden="true">
         <rect class="all" width="100%" height="100%" />
-        <rect class="part" width="${(100 * part).toFixed(1)}%" height="100%" rx="2.5" />
+        <rect class="part" width="${(100 * Math.min(share, 1)).toFixed(1)}%" height="100%" rx="2.5" />
       </svg>
-      <span class="note">${limit === undefined ? note : `${percent(used / limit)} of ${format(limit)}`}</span>
+      <span class="note">${limit === undefined ? note : `${percent(share)} of ${format(limit)}`}</span>
     </li>`
   }
   return [
@@ -209,7 +209,7 @@ function chartsOf(page: Page, axis: Scale): Chart[] {
   const limitLine = (value: number | undefined, format: (value: number) => string): Chart['limit'] =>
     value === undefined ? undefined : { value, label: `limit ${format(value)}` }
   const scaled = (most: number, limit: number | undefined, kind: Parameters<typeof scale>[1], wanted?: number): Scale =>
-    scale(limit !== undefined && limit <= most * LIMIT_FACTOR ? Math.max(most, limit * 1.02) : most, kind, wanted)
+    scale(limit !== undefined && limit <= most * LIMIT_FACTOR ? Math.max(most, limit) : most, kind, wanted)
 
   const load = rate(
     times,

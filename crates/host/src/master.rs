@@ -329,7 +329,7 @@ impl Master {
             filter,
             landlock,
             trace: trace.as_ref().map(|trace| Box::new(trace.tracing.config().clone())),
-            sample_us,
+            sample_us: sample_us.unwrap_or(0),
             fds: count as u32,
             flags: ExecFlags { execute_fd: executable.is_some(), sync, report_start },
         });

@@ -573,7 +573,7 @@ impl Container {
             is_swept: false,
             group_killed: false,
             trace,
-            timeline: exec.sample_us.map(|interval_us| Timeline::new(interval_us, started_us)),
+            timeline: (exec.sample_us > 0).then(|| Timeline::new(exec.sample_us, started_us)),
         })
     }
 

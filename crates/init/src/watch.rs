@@ -155,7 +155,7 @@ impl Watch {
         Sample {
             time_us: monotonic_us().saturating_sub(self.started_us),
             cpu_us: cpu.map_or(sum.cpu_us + reaped_us, |counted| self.since_start(counted)),
-            memory_bytes: memory.map_or(sum.memory_bytes, |bytes| bytes.saturating_sub(base)),
+            memory_bytes: memory.map_or(sum.memory_bytes, |bytes| bytes.saturating_sub(base.into())),
             processes: processes.unwrap_or(sum.threads).try_into().unwrap_or(u32::MAX),
         }
     }

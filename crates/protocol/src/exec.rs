@@ -37,8 +37,8 @@ pub struct Exec<'a> {
     /// What a supervisor is to watch; `None` for no supervisor. Takes a filter that asks about what it watches.
     pub trace: Option<Box<TraceConfig>>,
     /// Look now and then at what it uses, with at least so many microseconds in between, and send [`crate::ReplyBody::Timeline`] before its
-    /// end; `None` for no looks.
-    pub sample_us: Option<u32>,
+    /// end; 0 for no looks.
+    pub sample_us: u32,
     /// How many descriptors beside the packet become 0, 1, 2, …. With none, all three are `/dev/null`.
     pub fds: u32,
     /// What else is asked for.

@@ -36,7 +36,7 @@ fn requests() -> Vec<RequestBody<'static>> {
             bind: Some(vec![]),
             degrade: true,
         }),
-        sample_us: Some(1000),
+        sample_us: 1000,
         fds: 3,
         flags: ExecFlags { execute_fd: true, sync: true, report_start: true },
     };

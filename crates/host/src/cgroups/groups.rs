@@ -187,7 +187,8 @@ impl Numbered {
     /// For init, with what the counters say now.
     pub(crate) fn as_run_group(&self) -> RunGroup {
         let (cpu_base_us, oom_base) = self.group.start_counts();
-        let memory_base_bytes = self.group.start_memory_bytes();
+        // Some pages: a group with more in it serves no other run.
+        let memory_base_bytes = self.group.start_memory_bytes().try_into().unwrap_or(u32::MAX);
         RunGroup { group: self.number, cpu_base_us, oom_base, memory_base_bytes }
     }
 }
