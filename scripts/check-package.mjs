@@ -95,6 +95,8 @@ function checkFiles(files) {
     'binding.d.cts',
     'dist/index.js',
     'dist/index.d.ts',
+    'dist/opentelemetry.js',
+    'dist/opentelemetry.d.ts',
   ]) {
     if (!files.includes(path)) problems.push(`missing: ${path}`)
   }

@@ -64,10 +64,8 @@ impl Object {
         let (mut memory, mut data, mut array) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
         let bytes = size_of_val(numbers);
         // SAFETY: as for `set`; Node-API writes a handle, and a pointer to so many bytes.
-        check(
-            unsafe { sys::napi_create_arraybuffer(self.env, bytes, &raw mut data, &raw mut memory) },
-            "make an array buffer",
-        )?;
+        let status = unsafe { sys::napi_create_arraybuffer(self.env, bytes, &raw mut data, &raw mut memory) };
+        check(status, "make an array buffer")?;
         if bytes > 0 {
             // SAFETY: V8 has just made as many bytes, aligned for any number, and nobody else knows of them.
             unsafe { ptr::copy_nonoverlapping(numbers.as_ptr(), data.cast::<f64>(), numbers.len()) };
