@@ -14,9 +14,10 @@ export class Html {
 
 export type Content = Html | string | number | undefined | readonly Content[]
 
-/** A template: what is interpolated is escaped, for text and for attributes in quotes alike. */
+/** A template: what is interpolated is escaped, for text and for attributes in quotes alike. Its own lines are not indented. */
 export function html(strings: TemplateStringsArray, ...values: Content[]): Html {
-  return new Html(strings.reduce((text, string, index) => text + render(values[index - 1]) + string))
+  const own = strings.map((string) => string.replaceAll(/\n\s+/g, '\n'))
+  return new Html(own.reduce((text, string, index) => text + render(values[index - 1]) + string))
 }
 
 function render(content: Content): string {
