@@ -118,6 +118,18 @@ onEachBackend('a small static program runs within 1 MB, a dynamic one within 4 M
   }
 })
 
+onEachBackend('processes: as many as allowed, whatever policies the runs before had', async (t, backend) => {
+  const master = await createLimited(t, backend)
+  await install(master, 'behave')
+  // Some policies, so that there are several filters; and the first one again at the end.
+  const policies = [undefined, 'off', { defaultAction: 'SCMP_ACT_ALLOW' }, undefined] as const
+  for (const seccomp of policies) {
+    const result = await master.execve({ args: ['./behave', 'forks', '40'], limits: { processes: 8 }, seccomp })
+    t.is(verdict(result), 7, JSON.stringify(result))
+    if (result.processesPeak !== undefined) t.true(result.processesPeak <= 8, JSON.stringify(result))
+  }
+})
+
 onEachBackend('processes: as many as allowed, and not one more', async (t, backend) => {
   const master = await createLimited(t, backend)
   await install(master, 'behave')

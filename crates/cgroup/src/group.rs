@@ -168,6 +168,16 @@ impl Group {
         }
     }
 
+    /// How many threads of the resident have entered: one, unless this says otherwise. To be said before [`Self::begin`].
+    pub fn set_resident_threads(&mut self, threads: u64) {
+        if let Some(v1) = &mut self.v1
+            && v1.set_resident_threads(threads)
+        {
+            // What was read was without those of before.
+            self.known = None;
+        }
+    }
+
     /// The half that has this controller.
     fn half(&mut self, controller: Controller) -> Option<&mut dyn Backend> {
         match (&mut self.v2, &mut self.v1) {

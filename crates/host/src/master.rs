@@ -309,7 +309,7 @@ impl Master {
             Err(error) => return fail(error),
         };
         let leased = share(groups, &limits, sample_us.is_some()).and_then(|shares| {
-            let lease = shares.group.as_ref().map_or(Ok(None), |limits| self.connection.lease(limits))?;
+            let lease = shares.group.as_ref().map_or(Ok(None), |limits| self.connection.lease(limits, filter))?;
             Ok((shares, lease))
         });
         let (shares, lease) = match leased {
