@@ -345,5 +345,7 @@ test('the log has a line for each thing that was done, if the environment asks f
   said(/hotcell:pool closed/)
   said(/hotcell:close container \d+ LOST$/)
   t.true(some.stderr.includes('hotcell:close') && !some.stderr.includes('hotcell:run'), some.stderr)
-  t.is(node.stderr.split('\n').length, all.stderr.split('\n').length, node.stderr)
+  // Whether a pool has anything to reset differs from time to time.
+  const others = (text: string): number => text.split('\n').filter((line) => !line.includes('hotcell:reset')).length
+  t.is(others(node.stderr), others(all.stderr), node.stderr)
 })

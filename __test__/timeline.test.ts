@@ -103,6 +103,9 @@ test('every way to run has one, if it asks', async (t) => {
   ])
   timelineOf(t, stages[0] as TraceResult)
   t.is(stages[1].timeline, undefined)
+  const [first, second] = await master.runMany('sh', [...script], ['a', { input: 'b', timeline: false }], { timeline })
+  timelineOf(t, first as unknown as Usage)
+  t.is((second as unknown as Usage).timeline, undefined)
   for (const without of [undefined, false] as const) {
     t.is((await master.run('true', [], { timeline: without })).timeline, undefined)
   }

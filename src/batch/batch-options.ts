@@ -74,6 +74,7 @@ const perRun = {
   seccomp: true,
   landlock: true,
   trace: true,
+  timeline: true,
   files: true,
   collect: true,
 } as const

@@ -52,7 +52,8 @@ interface CommonOptions<E extends Encoding> extends Cancellable {
   trace?: TraceOptions | undefined
   /**
    * Look at what the run uses while it goes on: `timeline` of the result has CPU time, memory and processes in the course of time, and with
-   * `trace.syscalls` its system calls; `renderTimeline` makes a page of it. The run is in a cgroup then, where there are any, and takes no longer: it is looked at from outside.
+   * `trace.syscalls` its system calls; `renderTimeline` makes a page of it. The run is in a cgroup then, where there are any. It is looked at from outside, and
+   * not stopped for that.
    * @default false
    */
   timeline?: boolean | TimelineOptions | undefined
