@@ -495,13 +495,6 @@ impl Container {
         let identity = (init != program).then_some((program.uid, program.gid));
         let fds = plan::clear_targets(fds).map_err(|error| Failure::new(Step::DupDescriptor, errno(&error)))?;
         let mut plan = Plan::new(exec, &self.env, fds, identity)?;
-        if let Some(most) = exec.limits.processes {
-            // Where programs have pid 1's identity, its own threads count.
-            let supervisors = self.runs.iter().filter(|run| run.trace.is_some()).count() + usize::from(trace.is_some());
-            let own = 1 + supervisors as u64 + self.resetter.threads() + self.slots.threads();
-            let own = if init == program { own } else { 0 };
-            plan.limit_processes(most.saturating_add(own));
-        }
         // (A slot has its own say.)
         plan.hides_cgroup = self.hides_cgroup;
         if let Some(rules) = &exec.landlock
@@ -526,6 +519,13 @@ impl Container {
         } else {
             None
         };
+        if let Some(most) = exec.limits.processes {
+            // Where programs have pid 1's identity, its own threads count, the one that will clone this one included.
+            let supervisors = self.runs.iter().filter(|run| run.trace.is_some()).count() + usize::from(trace.is_some());
+            let own = 1 + supervisors as u64 + self.resetter.threads() + self.slots.threads();
+            let own = if init == program { own } else { 0 };
+            plan.limit_processes(most.saturating_add(own));
+        }
         self.reached = self.reached.or(slot.as_ref().map_or(Reach::ALL, |slot| slot.forker.reach()));
         let child = if let Some(slot) = &slot {
             let cloned = slot.forker.clone_child(plan, exec.flags.sync || exec.flags.report_start);
