@@ -93,7 +93,7 @@ impl Fake {
 
     fn sampled(&self) -> (RequestId, u32) {
         let program = Program { sample_us: Some(1000), ..Program::new(b"true\0") };
-        let id = self.master.execve(program, &[], None, &self.sink);
+        let id = self.master.execve(program, &[], &self.sink);
         (id, id.wire())
     }
 

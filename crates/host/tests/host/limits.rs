@@ -105,7 +105,7 @@ fn what_is_used_is_seen_in_the_course_of_time() {
     let Some(container) = container() else { return };
     let program =
         Program { sample_us: Some(1000), ..limited(BUSY, Limits { cpu_us: Some(80_000), ..Limits::default() }) };
-    let run = container.master().execve(program, &[], None, container.sink());
+    let run = container.master().execve(program, &[], container.sink());
     let Event::Timeline(samples) = container.mailbox().wait(run) else { panic!("a timeline comes before the end") };
     let outcome = container.ended(run).unwrap();
     assert_eq!(outcome.verdict, Verdict::CpuTimeLimit);
@@ -120,6 +120,6 @@ fn what_is_used_is_seen_in_the_course_of_time() {
     assert!(last.processes >= 1 && last.memory_bytes > 0, "{last:?}");
 
     // Nobody pays for what the run before asked for.
-    let plain = container.master().execve(Program::new(b"true\0"), &[], None, container.sink());
+    let plain = container.master().execve(Program::new(b"true\0"), &[], container.sink());
     assert!(matches!(container.mailbox().wait(plain), Event::Ended(_)));
 }
