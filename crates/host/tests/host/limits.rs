@@ -117,7 +117,8 @@ fn what_is_used_is_seen_in_the_course_of_time() {
         "{last:?} {outcome:?}"
     );
     assert!(samples.is_sorted_by_key(|sample| (sample.time_us, sample.cpu_us)), "{samples:?}");
-    assert!(last.processes >= 1 && last.memory_bytes > 0, "{last:?}");
+    // (Memory may be nothing beyond what the group was charged for in advance.)
+    assert!(samples.iter().any(|sample| sample.processes >= 1), "{samples:?}");
 
     // Nobody pays for what the run before asked for.
     let plain = container.master().execve(Program::new(b"true\0"), &[], container.sink());
