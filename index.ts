@@ -3,6 +3,8 @@
  *
  * @packageDocumentation
  */
+import { startLog } from './src/diagnostics/log.js'
+
 export { AbortError } from './src/abort.js'
 export type { Batch } from './src/batch/batch.js'
 export type { BatchInput, BatchInputOptions, BatchInputs, BatchOptions } from './src/batch/batch-options.js'
@@ -11,6 +13,20 @@ export type { BuildOptions, BuildResult } from './src/build.js'
 export type { CopyInOptions } from './src/copy-in.js'
 export type { CopyOutOptions } from './src/copy-out.js'
 export type { CopySource } from './src/copy-source.js'
+export {
+  channels,
+  type CloseMessage,
+  type CopyMessage,
+  type CreateMessage,
+  type OperationMessage,
+  type PipelineMessage,
+  type PoolFailedMessage,
+  type PoolLostMessage,
+  type PoolMessage,
+  type PoolTurnMessage,
+  type ResetMessage,
+  type RunMessage,
+} from './src/diagnostics/channels.js'
 export { defaultPath, type EnvInput } from './src/env.js'
 export { HotcellError, type HotcellErrorCode } from './src/errors.js'
 export type { Execution } from './src/execution.js'
@@ -43,6 +59,7 @@ export type { Waiting } from './src/pipeline/waiting.js'
 export { DurationHistogram } from './src/pool/duration-histogram.js'
 export { Pool, type PoolStats } from './src/pool/pool.js'
 export type { PoolOptions } from './src/pool/pool-options.js'
+export type { TimelineOptions } from './src/options/timeline.js'
 export type { TraceOptions } from './src/options/trace.js'
 export { seal, type SealOptions } from './src/seal.js'
 export type { SealedFile } from './src/sealed-file.js'
@@ -66,3 +83,9 @@ export type { FileOperation, RunResult, TraceResult, Usage } from './src/result.
 export type { SandboxFile, SandboxStreamOptions } from './src/sandbox-file.js'
 export type { Terminal } from './src/terminal.js'
 export type { Trace, TraceEvent, TraceSubject } from './src/trace.js'
+export { renderTimeline, type RenderTimelineOptions } from './src/timeline/render.js'
+export type { SyscallClass, TimelineSyscalls } from './src/timeline/syscalls.js'
+export type { Timeline, TimelineMark, TimelineSample } from './src/timeline/timeline.js'
+
+// Asked for by the environment, and so by whoever starts the program, not by its code.
+startLog(process.env, (line) => process.stderr.write(line))

@@ -118,6 +118,19 @@ onEachBackend('a small static program runs within 1 MB, a dynamic one within 4 M
   }
 })
 
+onEachBackend('processes: no fewer than allowed, whatever policies the runs before had', async (t, backend) => {
+  const master = await createLimited(t, backend)
+  await install(master, 'behave')
+  // Some policies, so that there are several filters; and the first one again at the end.
+  const policies = [undefined, 'off', { defaultAction: 'SCMP_ACT_ALLOW' }, undefined] as const
+  for (const seccomp of policies) {
+    const result = await master.execve({ args: ['./behave', 'forks', '40'], limits: { processes: 8 }, seccomp })
+    // One more where a thread that is accounted for has yet to enter a group that was just made.
+    t.true([7, 8].includes(Number(verdict(result))), JSON.stringify(result))
+    if (result.processesPeak !== undefined) t.true(result.processesPeak <= 9, JSON.stringify(result))
+  }
+})
+
 onEachBackend('processes: as many as allowed, and not one more', async (t, backend) => {
   const master = await createLimited(t, backend)
   await install(master, 'behave')

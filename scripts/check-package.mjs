@@ -128,6 +128,8 @@ function checkFiles({ files }) {
     'docs/cli.md',
     'man/hotcell.1',
     'schema/hotcell.config.schema.json',
+    'dist/opentelemetry.js',
+    'dist/opentelemetry.d.ts',
   ])
     if (!files.includes(path)) problems.push(`missing: ${path}`)
   const allowed = /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/.+\.(js|d\.ts|d\.cts))$/

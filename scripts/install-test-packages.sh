@@ -11,6 +11,7 @@ wanted=(
   "setpriv util-linux"
   "unshare util-linux"
   "ip iproute2"
+  "chromium chromium"
 )
 
 missing=()

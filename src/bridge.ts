@@ -27,19 +27,22 @@ import { adoptFd, discardFd, setOwner } from './descriptor.js'
 import { HotcellError } from './errors.js'
 import { invalidPolicy, invalidTrace } from './options/invalid.js'
 import { traceResult, type TraceResult } from './result.js'
+import type { TimelineRecorder } from './timeline/timeline.js'
 
 /** Doubles in a row: id, kind, and ten of the kind's own. */
 const STRIDE = 12
 /** Completions in a batch. More of them make more batches. */
 const ROWS = 256
 
-/** Kinds of completions; all but STARTED and SYNC are final. */
+/** Kinds of completions; all but STARTED, SYNC and TIMELINE are final. */
 const ERROR = 1
 const RESULT = 2
 const STARTED = 3
 const SYNC = 4
 const FILE = 5
 const CREATED = 6
+const CLOSED = 7
+const TIMELINE = 8
 
 /** Makes the run stop before `execve` and report its pid (native `execve`, `flags`). */
 export const FLAG_SYNC = 1
@@ -65,9 +68,13 @@ export class Reply {
   ticket = 0
   /** The pid of a new container's init, or of a run's main process. */
   pid = 0
+  /** Whether the end of a container was asked for. */
+  requested = false
   settle!: (reply: Reply) => void
   readonly settled: Promise<Reply>
   announce: ((pid: number) => void) | undefined = undefined
+  /** Of a run that asked for a timeline. */
+  timeline: TimelineRecorder | undefined = undefined
 
   constructor(id: number, container: Container | undefined) {
     this.id = id
@@ -151,18 +158,25 @@ class Bridge {
         reply.announce?.(a)
         continue
       }
+      if (kind === TIMELINE) {
+        reply.timeline?.take(extras?.[i]?.samples ?? new Float64Array())
+        continue
+      }
       this.#pending.delete(id)
       if (reply.counted) this.#counted--
       if (kind === RESULT) {
         const extra = extras?.[i] ?? undefined
         reply.result = traceResult(rows, at + 2, extra)
         reply.extra = extra
+        if (reply.timeline !== undefined) reply.result.timeline = reply.timeline.finish(reply.result)
       } else if (kind === FILE) {
         adoptFd(a)
         reply.fd = a
         reply.ticket = rows[at + 3] as number
       } else if (kind === CREATED) {
         reply.pid = a
+      } else if (kind === CLOSED) {
+        reply.requested = a === 1
       } else if (kind === ERROR) {
         reply.error = extras?.[i]?.error ?? {
           kind: 'protocol',

@@ -20,9 +20,13 @@ import { Output } from './output.js'
 import { outputLimit, type RunResult, type TraceResult } from './result.js'
 import { signalNumber } from './signals.js'
 import { noTerminal, resize, type Terminal } from './terminal.js'
+import { recorder } from './timeline/timeline.js'
 import { TraceReader, type TraceEvent } from './trace.js'
 
 const ignore = (): void => undefined
+
+/** How an execution ended, or what it failed with; never rejects. Whoever awaits that is not who hears of a failure. @internal */
+export let outcomeOf: (execution: Execution) => Promise<TraceResult | Error>
 
 /** Kills the run, and tells those who read its streams at once. */
 class ExecutionCancellation extends RunCancellation {
@@ -78,6 +82,13 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
   #started: Promise<number> | undefined
   #result: Promise<RunResult<OutputOf<E>>> | undefined
 
+  static {
+    outcomeOf = async (execution) => {
+      const outcome = await execution.#ended
+      return outcome instanceof Error ? outcome : execution.#judged(outcome)
+    }
+  }
+
   /** @internal */
   constructor(container: Container, command: Command, pipes: number) {
     this.#container = container
@@ -96,8 +107,9 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       this.#ended = Promise.resolve(this.#report(new AbortError(signal)))
       return
     }
-    const { args, env, cwd, rlimits, limits, seccomp, landlock, trace, tty } = command
-    this.#trace = trace === null ? undefined : new TraceReader(trace)
+    const { args, env, cwd, rlimits, limits, seccomp, landlock, trace, tty, sampleUs } = command
+    const timeline = recorder(sampleUs, args, limits.given)
+    this.#trace = trace === null ? undefined : new TraceReader(trace, timeline)
     const spawned = container.spawn(
       args,
       env,
@@ -111,10 +123,12 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
       landlock,
       this.#trace?.run ?? null,
       tty,
+      sampleUs,
       FLAG_STARTED,
     )
     this.#run = spawned.id
     this.#reply = expect(container, spawned.id)
+    this.#reply.timeline = timeline
     this.#stdin = new Input(spawned.stdin)
     this.#stdout = new Output(spawned.stdout)
     this.#stderr = new Output(spawned.stderr)
@@ -280,15 +294,18 @@ export class Execution<E extends Encoding = Encoding> implements PromiseLike<Run
     this.#stderr.collect(limits.outputBytes, () => this.#exceed('stderr'))
     const outcome = await this.#ended
     if (outcome instanceof Error) throw outcome
-    // Of a run that was ended for another limit there may be more than was to be kept.
-    const isLimited = outcome.status === 'time-limit' || outcome.status === 'memory-limit'
-    const result = this.#breach === undefined || isLimited ? outcome : outputLimit(outcome, this.#breach)
     const output = (bytes: Buffer): string | Buffer => (encoding === 'buffer' ? bytes : bytes.toString())
-    return Object.assign(result, {
+    return Object.assign(this.#judged(outcome), {
       stdout: output(this.#stdout.collected()),
       stderr: output(this.#stderr.collected()),
       files: {},
     }) as RunResult<OutputOf<E>>
+  }
+
+  /** Of a run that was ended for another limit there may be more than was to be kept. */
+  #judged(outcome: TraceResult): TraceResult {
+    const isLimited = outcome.status === 'time-limit' || outcome.status === 'memory-limit'
+    return this.#breach === undefined || isLimited ? outcome : outputLimit(outcome, this.#breach)
   }
 
   #exceed(which: 'stdout' | 'stderr'): void {

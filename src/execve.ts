@@ -7,6 +7,7 @@ import { encodeExecve, type ExecveParam } from './options/execve-param.js'
 import type { EncodedLimits } from './options/limits.js'
 import type { TraceResult } from './result.js'
 import { ExecveTerminal, type Terminal } from './terminal.js'
+import { recorder } from './timeline/timeline.js'
 import { TraceReader } from './trace.js'
 
 /** Ends a run when the signal comes; native sees to it that the run's end is reported after all. */
@@ -32,13 +33,28 @@ export async function execve(
   options: Cancellable | undefined,
   defaults: EncodedLimits,
 ): Promise<TraceResult> {
-  const { args, env, cwd, fds, execFile, rlimits, limits, seccomp, landlock, trace, tty, onTerminal, syncFunc } =
-    encodeExecve(param, defaults)
+  const {
+    args,
+    env,
+    cwd,
+    fds,
+    execFile,
+    rlimits,
+    limits,
+    seccomp,
+    landlock,
+    trace,
+    tty,
+    sampleUs,
+    onTerminal,
+    syncFunc,
+  } = encodeExecve(param, defaults)
   const signal = cancellableSignal(options)
   refuseAborted(signal)
   const flags = syncFunc === undefined ? 0 : FLAG_SYNC
   const terminal = onTerminal === undefined ? undefined : new ExecveTerminal(container)
-  const reader = trace === null ? undefined : new TraceReader(trace)
+  const timeline = recorder(sampleUs, args, limits.given)
+  const reader = trace === null ? undefined : new TraceReader(trace, timeline)
   const start = (): number =>
     container.execve(
       args,
@@ -53,10 +69,12 @@ export async function execve(
       landlock,
       reader?.run ?? null,
       tty,
+      sampleUs,
       flags,
     )
   const run = terminal === undefined ? start() : terminal.begin(start)
   const reply = expect(container, run)
+  reply.timeline = timeline
   if (signal === undefined && syncFunc === undefined && reader === undefined && terminal === undefined) {
     return ended(await reply.settled)
   }

@@ -15,14 +15,15 @@ import { build, type BuildOptions, type BuildResult } from './build.js'
 import { copyIn, type CopyInOptions } from './copy-in.js'
 import { copyOut, type CopyOutOptions } from './copy-out.js'
 import type { CopySource } from './copy-source.js'
+import { channels, isObserved, observe, observeLater, type RunMessage } from './diagnostics/channels.js'
 import { failure } from './errors.js'
 import { execve } from './execve.js'
-import { Execution } from './execution.js'
+import { Execution, outcomeOf } from './execution.js'
 import { lost } from './loss.js'
 import { openFlags } from './open-flags.js'
 import { cancellableSignal, type Cancellable } from './options/cancellable.js'
 import type { ExecveParam } from './options/execve-param.js'
-import type { EncodedLimits } from './options/limits.js'
+import type { EncodedLimits, Limits } from './options/limits.js'
 import { planContainer, type MasterOptions } from './options/master-options.js'
 import { checkNames, names } from './options/names.js'
 import { bytes, containerPath, display, fileMode, flag, type ContainerPath } from './options/primitives.js'
@@ -143,6 +144,11 @@ export class Master implements AsyncDisposable {
    * @see namespaces(7), pivot_root(2)
    */
   static async create(options?: MasterOptions): Promise<Master> {
+    if (!isObserved(channels.create)) return await Master.#create(options)
+    return await observe(channels.create, { options }, () => Master.#create(options))
+  }
+
+  static async #create(options: MasterOptions | undefined): Promise<Master> {
     const { setup, seccomp, signal, limits } = planContainer(options)
     refuseAborted(signal)
     const container = launch(setup, seccomp)
@@ -152,6 +158,7 @@ export class Master implements AsyncDisposable {
     await created.settled
     cancellation.stop()
     if (created.error === undefined && !cancellation.aborted) {
+      void closed.settled.then(tellClose.bind(undefined, created.pid))
       return new Master(container, created.pid, closed, limits)
     }
     container.destroy()
@@ -188,7 +195,9 @@ export class Master implements AsyncDisposable {
    * the tmpfs is full
    */
   async copyIn(source: CopySource, path: ContainerPath, options?: CopyInOptions): Promise<void> {
-    await copyIn(this.#container, source, path, options)
+    if (!isObserved(channels.copy)) return await copyIn(this.#container, source, path, options)
+    const copy = (): Promise<void> => copyIn(this.#container, source, path, options)
+    await observe(channels.copy, { direction: 'in', initPid: this.pid, path }, copy)
   }
 
   /**
@@ -248,7 +257,9 @@ export class Master implements AsyncDisposable {
    * @throws {HotcellError} `ENOENT`, `EISDIR`, `ELOOP`, …; `ERR_HOTCELL_TOO_LARGE` beyond `maxBytes`
    */
   async copyOut(path: ContainerPath, options?: CopyOutOptions): Promise<Buffer> {
-    return await copyOut(this.#container, path, options)
+    if (!isObserved(channels.copy)) return await copyOut(this.#container, path, options)
+    const copy = (): Promise<Buffer> => copyOut(this.#container, path, options)
+    return await observe(channels.copy, { direction: 'out', initPid: this.pid, path }, copy)
   }
 
   /**
@@ -309,6 +320,11 @@ export class Master implements AsyncDisposable {
    * It cannot stop half way: when the signal is aborted, the promise rejects once the reset is done.
    */
   async reset(options?: Cancellable): Promise<void> {
+    if (!isObserved(channels.reset)) return await this.#reset(options)
+    await observe(channels.reset, { initPid: this.pid }, () => this.#reset(options))
+  }
+
+  async #reset(options: Cancellable | undefined): Promise<void> {
     const signal = cancellableSignal(options)
     refuseAborted(signal)
     const reply = expect(this.#container, this.#container.reset())
@@ -327,7 +343,9 @@ export class Master implements AsyncDisposable {
    * descriptor; `EPERM`, `EINVAL`: no such limit
    */
   async execve(param: ExecveParam, options?: Cancellable): Promise<TraceResult> {
-    return await execve(this.#container, param, options, this.#limits)
+    if (!isObserved(channels.run)) return await execve(this.#container, param, options, this.#limits)
+    const message = this.#runMessage('execve', param?.args, param?.limits)
+    return await observe(channels.run, message, () => execve(this.#container, param, options, this.#limits))
   }
 
   /**
@@ -341,9 +359,14 @@ export class Master implements AsyncDisposable {
     args: readonly ContainerPath[] = [],
     options: SpawnOptions<E> = {},
   ): Execution<E> {
-    const { pipes, ...command } = encodeSpawn(file, args, options, this.#limits)
-    if ((pipes & (PIPE_STDOUT | PIPE_STDERR)) !== 0) requirePipeDescriptors('spawn() with output')
-    return new Execution<E>(this.#container, command, pipes)
+    const start = (): Execution<E> => {
+      const { pipes, ...command } = encodeSpawn(file, args, options, this.#limits)
+      if ((pipes & (PIPE_STDOUT | PIPE_STDERR)) !== 0) requirePipeDescriptors('spawn() with output')
+      return new Execution<E>(this.#container, command, pipes)
+    }
+    if (!isObserved(channels.run)) return start()
+    const message = this.#runMessage('spawn', [file, ...listOf(args)], options?.limits)
+    return observeLater(channels.run, message, start, (execution) => outcomeOf(execution))
   }
 
   /**
@@ -358,7 +381,16 @@ export class Master implements AsyncDisposable {
     args: readonly ContainerPath[] = [],
     options: RunOptions<E> = {},
   ): Promise<RunResult<OutputOf<E>>> {
-    return (await run(this.#container, file, args, options, this.#limits)) as RunResult<OutputOf<E>>
+    const toEnd = (): Promise<RunResult> => run(this.#container, file, args, options, this.#limits, this)
+    const result = isObserved(channels.run)
+      ? observe(channels.run, this.#runMessage('run', [file, ...listOf(args)], options?.limits), toEnd)
+      : toEnd()
+    return (await result) as RunResult<OutputOf<E>>
+  }
+
+  /** For a subscriber. Nothing was checked yet: whatever is wrong is said by the run itself. */
+  #runMessage(method: RunMessage['method'], args: unknown, limits: Limits | undefined): RunMessage {
+    return { method, initPid: this.pid, args: listOf(args), limits: { ...this.#limits.given, ...limits } }
   }
 
   /**
@@ -410,6 +442,15 @@ export class Master implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.destroy()
   }
+}
+
+function listOf(args: unknown): ContainerPath[] {
+  return Array.isArray(args) ? (args as ContainerPath[]) : []
+}
+
+/** Says that a container is gone. A function of its own: a closure could hold the Master, whose collection is an end as well. */
+function tellClose(initPid: number, { requested }: Reply): void {
+  if (channels.close.hasSubscribers) channels.close.publish({ initPid, requested })
 }
 
 function done(reply: Reply): void {

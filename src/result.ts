@@ -1,5 +1,6 @@
 import type { Extra } from './binding.js'
 import { signalName } from './signals.js'
+import type { Timeline } from './timeline/timeline.js'
 import type { Trace } from './trace.js'
 
 /** What a run used. Times are milliseconds with microsecond resolution, sizes are bytes. */
@@ -32,6 +33,8 @@ export interface Usage {
   accounting: 'cgroup' | 'rusage'
   /** Of a traced run. */
   trace?: Trace
+  /** Of a run with the option `timeline`. */
+  timeline?: Timeline
 }
 
 /** What a program tried to do with a file. */
@@ -148,5 +151,6 @@ export function usageOf(result: Usage): Usage {
   const usage: Usage = { userTimeMs, systemTimeMs, cpuTimeMs, wallTimeMs, memoryBytes, setupTimeMs, accounting }
   if (result.processesPeak !== undefined) usage.processesPeak = result.processesPeak
   if (result.trace !== undefined) usage.trace = result.trace
+  if (result.timeline !== undefined) usage.timeline = result.timeline
   return usage
 }

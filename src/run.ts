@@ -8,12 +8,11 @@ import { pipeline, Readable } from 'node:stream'
 import { AbortError, refuseAborted } from './abort.js'
 import type { Container } from './binding.js'
 import { expect } from './bridge.js'
-import { copyIn } from './copy-in.js'
-import { copyOut } from './copy-out.js'
 import { checkSource } from './copy-source.js'
 import { HotcellError } from './errors.js'
 import { ended, RunCancellation } from './execve.js'
 import { Execution } from './execution.js'
+import type { Master } from './master.js'
 import { invalidType } from './options/invalid.js'
 import type { EncodedLimits } from './options/limits.js'
 import type { ContainerPath } from './options/primitives.js'
@@ -28,6 +27,7 @@ import {
 } from './options/run-options.js'
 import type { RunResult, TraceResult } from './result.js'
 import { requirePipeDescriptors } from './runtime.js'
+import { recorder } from './timeline/timeline.js'
 import { TraceReader } from './trace.js'
 
 type StreamInput = Readable | ReadableStream<Uint8Array> | AsyncIterable<string | Uint8Array>
@@ -38,6 +38,7 @@ export async function run(
   args: readonly ContainerPath[],
   options: RunOptions,
   defaults: EncodedLimits,
+  master: Pick<Master, 'copyIn' | 'copyOut'>,
 ): Promise<RunResult> {
   const command = encodeRun(file, args, options, defaults)
   const { signal } = command
@@ -46,13 +47,13 @@ export async function run(
   for (const [path, source] of files) checkSource(`files['${path}']`, source)
   refuseAborted(signal)
 
-  for (const [path, source] of files) await copyIn(container, source, path, { signal })
+  for (const [path, source] of files) await master.copyIn(source, path, { signal })
   // A signal that came too late for the last copy would be missed: a listener hears of what is still to come.
   refuseAborted(signal)
   const result = isStream(input)
     ? await runFed(container, command, input)
     : await runCollected(container, command, input)
-  if (options.collect !== undefined) result.files = await collect(container, options.collect, result, signal)
+  if (options.collect !== undefined) result.files = await collect(master, options.collect, result, signal)
   return result
 }
 
@@ -71,8 +72,9 @@ function isStream(input: Uint8Array | null | StreamInput): input is StreamInput 
 }
 
 async function runCollected(container: Container, command: Command, input: Uint8Array | null): Promise<RunResult> {
-  const { args, env, cwd, rlimits, limits, seccomp, landlock, trace, tty, encoding, signal } = command
-  const reader = trace === null ? undefined : new TraceReader(trace)
+  const { args, env, cwd, rlimits, limits, seccomp, landlock, trace, tty, sampleUs, encoding, signal } = command
+  const timeline = recorder(sampleUs, args, limits.given)
+  const reader = trace === null ? undefined : new TraceReader(trace, timeline)
   const id = container.run(
     args,
     env,
@@ -87,9 +89,11 @@ async function runCollected(container: Container, command: Command, input: Uint8
     landlock,
     reader?.run ?? null,
     tty,
+    sampleUs,
     0,
   )
   const reply = expect(container, id)
+  reply.timeline = timeline
   reader?.start(() => container.cancel(id))
   if (signal === undefined) {
     await reply.settled
@@ -135,7 +139,7 @@ function readable(input: StreamInput): Readable {
 }
 
 async function collect(
-  container: Container,
+  master: Pick<Master, 'copyOut'>,
   paths: readonly string[],
   result: RunResult,
   signal: AbortSignal | undefined,
@@ -143,7 +147,7 @@ async function collect(
   const found: [string, Buffer][] = []
   for (const path of paths) {
     try {
-      found.push([path, await copyOut(container, path, { signal })])
+      found.push([path, await master.copyOut(path, { signal })])
     } catch (error) {
       if (error instanceof HotcellError && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) continue
       // The program has run: what came of it is not lost for a file that cannot be had.

@@ -16,6 +16,7 @@ import type { FileOperation, TraceResult } from './result.js'
 import { requirePipeDescriptors } from './runtime.js'
 import { signalName } from './signals.js'
 import { systemError } from './system-error.js'
+import type { TimelineRecorder } from './timeline/timeline.js'
 
 /** A thread, and the process that it belongs to, by the numbers of the container. */
 export interface TraceSubject {
@@ -105,6 +106,7 @@ export class TraceReader {
   error: Error | undefined
   readonly #fd: number
   readonly #onEvent: ((event: TraceEvent) => void) | undefined
+  readonly #timeline: TimelineRecorder | undefined
   #socket: Socket | undefined
   #fail: (error: Error) => void = ignore
   #over = false
@@ -113,10 +115,11 @@ export class TraceReader {
   #wake: () => void = ignore
 
   /** Makes the pipe. */
-  constructor(trace: EncodedTrace) {
+  constructor(trace: EncodedTrace, timeline: TimelineRecorder | undefined) {
     requirePipeDescriptors('trace')
     this.run = trace.native.begin()
     this.#onEvent = trace.onEvent
+    this.#timeline = timeline
     this.#fd = this.run.fd
     if (this.#fd < 0) {
       throw failure({ kind: 'failure', doing: 'make a pipe for the trace', syscall: 'pipe2', errno: -this.#fd })
@@ -181,6 +184,7 @@ export class TraceReader {
     const learned = this.run.learned()
     if (learned !== null) trace.learned = new Learned(learned)
     result.trace = trace
+    if (result.timeline !== undefined) this.#timeline?.addSyscalls(result.timeline)
     if (result.status === 'disallowed-file' && fatal !== null) {
       result.path = fatal.path
       result.operation = fatal.operation
@@ -215,7 +219,7 @@ export class TraceReader {
     if (this.error !== undefined) return
     let text: string | null
     try {
-      text = this.run.push(chunk, this.#onEvent !== undefined || this.#taken)
+      text = this.run.push(chunk, this.#onEvent !== undefined || this.#taken || this.#timeline !== undefined)
     } catch (cause) {
       const message = 'The supervisor of the run spoke out of turn, so the run was ended'
       this.#refuse(new HotcellError('ERR_HOTCELL_TRACE', message, { cause }))
@@ -223,6 +227,9 @@ export class TraceReader {
     }
     if (text === null) return
     const events = (JSON.parse(text) as RawEvent[]).map(translate)
+    if (this.#timeline !== undefined) {
+      for (const event of events) if (event.type === 'syscall') this.#timeline.count(event.name, event.startMs)
+    }
     if (this.#taken) {
       for (const event of events) this.#waiting.push(event)
       if (this.#waiting.length > WAITING_MAX && !this.#over) this.#socket?.pause()

@@ -75,6 +75,7 @@ const perRun = {
   landlock: true,
   trace: true,
   tty: true,
+  timeline: true,
   files: true,
   collect: true,
 } as const

@@ -15,6 +15,7 @@ import { checkNames, names } from './names.js'
 import { bytes, containerPath, descriptor, list, oneOf, type ContainerPath } from './primitives.js'
 import { encodeRLimits, type RLimit } from './rlimits.js'
 import { encodeSeccomp, type SeccompInput } from './seccomp.js'
+import { encodeTimeline, type TimelineOptions } from './timeline.js'
 import { encodeTrace, type EncodedTrace, type TraceOptions } from './trace.js'
 import { encodeTty, NO_TTY, type TtyOption } from './tty.js'
 
@@ -60,6 +61,13 @@ interface CommonOptions<E extends Encoding> extends Cancellable {
    * @default false
    */
   tty?: TtyOption | undefined
+  /**
+   * Look at what the run uses while it goes on: `timeline` of the result has CPU time, memory and processes in the course of time, and with
+   * `trace.syscalls` its system calls; `renderTimeline` makes a page of it. The run is in a cgroup then, where there are any. It is looked at from outside, and
+   * not stopped for that.
+   * @default false
+   */
+  timeline?: boolean | TimelineOptions | undefined
 }
 
 /** Options of `run()`. */
@@ -103,6 +111,7 @@ const common = {
   landlock: true,
   trace: true,
   tty: true,
+  timeline: true,
 } as const
 const allowedRun = names<RunOptions>('options', { ...common, input: true, files: true, collect: true })
 const allowedSpawn = names<SpawnOptions>('options', { ...common, stdin: true, stdout: true, stderr: true })
@@ -120,6 +129,8 @@ export interface Command {
   landlock: LandlockInput | null
   trace: EncodedTrace | null
   tty: number
+  /** Microseconds between two samples of the timeline; 0 for none. */
+  sampleUs: number
   encoding: Encoding
   signal: AbortSignal | undefined
 }
@@ -193,6 +204,7 @@ function encodeCommand(
     landlock: encodeLandlock(options.landlock),
     trace: options.trace === undefined ? null : encodeTrace(options.trace),
     tty: encodeTty(options.tty),
+    sampleUs: encodeTimeline(options.timeline),
     encoding: options.encoding === undefined ? 'utf8' : oneOf('encoding', options.encoding, ['utf8', 'buffer']),
     signal: abortSignal(options.signal),
   }

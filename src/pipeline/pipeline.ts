@@ -10,6 +10,7 @@
  */
 import { pipeline as pump, Readable } from 'node:stream'
 import { AbortError, Checkpoint, refuseAborted } from '../abort.js'
+import { channels, isObserved, observe } from '../diagnostics/channels.js'
 import { HotcellError } from '../errors.js'
 import { Master } from '../master.js'
 import type { Encoding } from '../options/run-options.js'
@@ -68,6 +69,16 @@ import { Wiring } from './wiring.js'
 export async function pipeline<const S extends Stages, E extends Encoding = 'utf8'>(
   stages: S,
   options?: PipelineOptions<StageName<S>, E>,
+): Promise<PipelineResult<S, E>> {
+  const toEnd = (): Promise<PipelineResult<S, E>> => run(stages, options)
+  if (!isObserved(channels.pipeline)) return await toEnd()
+  const names = Array.isArray(stages) ? [...stages.keys()] : Object.keys(stages ?? {})
+  return await observe(channels.pipeline, { stages: names }, toEnd)
+}
+
+async function run<const S extends Stages, E extends Encoding>(
+  stages: S,
+  options: PipelineOptions<StageName<S>, E> | undefined,
 ): Promise<PipelineResult<S, E>> {
   const plan = planPipeline(stages, options as PipelineOptions | undefined)
   requirePipeDescriptors('pipeline()')

@@ -17,6 +17,7 @@ import { AbortError, Cancellation, refuseAborted } from '../abort.js'
 import { Batch } from '../batch/batch.js'
 import type { BatchInputs, BatchOptions, Cells } from '../batch/batch-options.js'
 import { build, type BuildOptions, type BuildResult } from '../build.js'
+import { channels, isObserved, observe, type PoolTurnMessage } from '../diagnostics/channels.js'
 import { HotcellError } from '../errors.js'
 import { isUntouched, Master } from '../master.js'
 import { abortSignal, cancellableSignal, type Cancellable } from '../options/cancellable.js'
@@ -168,6 +169,8 @@ export class Pool implements AsyncDisposable {
   #drained: (() => void) | undefined
   /** Nothing new is taken. */
   #isClosed = false
+  /** Its first containers were there. */
+  #isOpen = false
   /** `destroy()` was called. */
   #isOver = false
   #draining: Promise<void> | undefined
@@ -200,6 +203,8 @@ export class Pool implements AsyncDisposable {
       throw failed?.reason
     }
     pool.#watchHealth()
+    if (channels.poolOpen.hasSubscribers) channels.poolOpen.publish({ pool })
+    pool.#isOpen = true
     return pool
   }
 
@@ -219,9 +224,20 @@ export class Pool implements AsyncDisposable {
     args?: readonly ContainerPath[],
     options?: RunOptions<E>,
   ): Promise<RunResult<OutputOf<E>>> {
+    if (!isObserved(channels.poolTurn)) return await this.#run(file, args, options)
+    const turn = this.#turn('run', 1)
+    return await observe(channels.poolTurn, turn, () => this.#run(file, args, options, turn))
+  }
+
+  async #run<E extends Encoding>(
+    file: ContainerPath,
+    args: readonly ContainerPath[] | undefined,
+    options: RunOptions<E> | undefined,
+    turn?: PoolTurnMessage,
+  ): Promise<RunResult<OutputOf<E>>> {
     const signal = abortSignal(options?.signal)
     refuseAborted(signal)
-    const cell = this.#take() ?? (await this.#wait(signal))
+    const cell = this.#take(turn) ?? (await this.#wait(signal, turn))
     try {
       return await cell.master.run(file, args, options)
     } finally {
@@ -243,10 +259,20 @@ export class Pool implements AsyncDisposable {
    * @throws whatever `fn` throws; {@link HotcellError} `ERR_HOTCELL_POOL_FULL`, `ERR_HOTCELL_CLOSED`
    */
   async use<T>(fn: (master: Master) => T | Promise<T>, options?: Cancellable): Promise<T> {
+    if (!isObserved(channels.poolTurn)) return await this.#use(fn, options)
+    const turn = this.#turn('use', 1)
+    return await observe(channels.poolTurn, turn, () => this.#use(fn, options, turn))
+  }
+
+  async #use<T>(
+    fn: (master: Master) => T | Promise<T>,
+    options: Cancellable | undefined,
+    turn?: PoolTurnMessage,
+  ): Promise<T> {
     if (typeof fn !== 'function') throw invalidType('fn', 'a function', fn)
     const signal = cancellableSignal(options)
     refuseAborted(signal)
-    const cell = this.#take() ?? (await this.#wait(signal))
+    const cell = this.#take(turn) ?? (await this.#wait(signal, turn))
     try {
       return await fn(this.#lend(cell))
     } finally {
@@ -355,23 +381,29 @@ export class Pool implements AsyncDisposable {
 
   // ── getting one, and giving it back ──────────────────────────────────────
 
+  /** For a subscriber. */
+  #turn(method: PoolTurnMessage['method'], wanted: number): PoolTurnMessage {
+    return { pool: this, method, wanted, queued: this.#queue.size }
+  }
+
   /** An idle cell, if there is one. */
-  #take(): Cell | undefined {
+  #take(turn: PoolTurnMessage | undefined): Cell | undefined {
     if (this.#isClosed) throw closed()
     if (this.#queue.size > 0 || this.#busy >= this.#plan.size) return undefined
     const cell = this.#idle.pop()
     if (cell === undefined) return undefined
     this.#waitTime.record(0)
+    if (turn !== undefined) turn.waitTimeMs = 0
     this.#begin(cell)
     return cell
   }
 
-  async #wait(signal: AbortSignal | undefined): Promise<Cell> {
-    const [cell] = await this.#enqueue(1, signal)
+  async #wait(signal: AbortSignal | undefined, turn: PoolTurnMessage | undefined): Promise<Cell> {
+    const [cell] = await this.#enqueue(1, signal, turn)
     return cell as Cell
   }
 
-  async #enqueue(wanted: number, signal: AbortSignal | undefined): Promise<Cell[]> {
+  async #enqueue(wanted: number, signal: AbortSignal | undefined, turn: PoolTurnMessage | undefined): Promise<Cell[]> {
     // Whoever waits for a cell that is not in use only waits for a moment, and is not who `maxQueue` is about.
     const { size, maxQueue } = this.#plan
     if (this.#queue.size >= maxQueue + size - this.#busy) throw full(maxQueue)
@@ -384,6 +416,7 @@ export class Pool implements AsyncDisposable {
     const cells = await waiter.granted
     const now = performance.now()
     this.#waitTime.record(now - began)
+    if (turn !== undefined) turn.waitTimeMs = now - began
     for (const cell of cells) cell.since = now
     // Between the grant and this line the signal may have come. Nobody has touched them.
     if (signal?.aborted) {
@@ -398,11 +431,22 @@ export class Pool implements AsyncDisposable {
     fn: (masters: Master[]) => Promise<T>,
     signal: AbortSignal | undefined,
   ): Promise<T> {
+    if (!isObserved(channels.poolTurn)) return await this.#lendSeveral(count, fn, signal)
+    const turn = this.#turn('pipeline', count)
+    return await observe(channels.poolTurn, turn, () => this.#lendSeveral(count, fn, signal, turn))
+  }
+
+  async #lendSeveral<T>(
+    count: number,
+    fn: (masters: Master[]) => Promise<T>,
+    signal: AbortSignal | undefined,
+    turn?: PoolTurnMessage,
+  ): Promise<T> {
     const { size } = this.#plan
     if (count > size) throw outOfRange('size', `at least ${count} for so many containers at once`, size)
     if (this.#isClosed) throw closed()
     refuseAborted(signal)
-    const cells = await this.#enqueue(count, signal)
+    const cells = await this.#enqueue(count, signal, turn)
     try {
       return await fn(cells.map((cell) => this.#lend(cell)))
     } finally {
@@ -456,8 +500,9 @@ export class Pool implements AsyncDisposable {
     try {
       await cell.master.reset()
       await this.#prepare(cell)
-    } catch {
+    } catch (error) {
       if (this.#isIn(cell, 'resetting')) {
+        this.#tellFailed('reset', error)
         this.#failed++
         this.#retire(cell)
         this.#grow()
@@ -600,6 +645,7 @@ export class Pool implements AsyncDisposable {
   /** A container could not be made. Those whom no other one can serve are told why, and the next who come try again. */
   #notMade(error: Error): void {
     if (this.#isOver) return
+    this.#tellFailed('create', error)
     this.#failed++
     for (;;) {
       const { first } = this.#queue
@@ -608,9 +654,16 @@ export class Pool implements AsyncDisposable {
     }
   }
 
+  #tellFailed(during: 'create' | 'reset', error: unknown): void {
+    if (channels.poolFailed.hasSubscribers) channels.poolFailed.publish({ pool: this, during, error })
+  }
+
   /** A container went away. */
   #gone(cell: Cell): void {
     if (cell.state === 'gone') return
+    if (channels.poolLost.hasSubscribers) {
+      channels.poolLost.publish({ pool: this, initPid: cell.master.pid, state: cell.state })
+    }
     this.#lost++
     this.#remove(cell)
     this.#feed()
@@ -713,6 +766,7 @@ export class Pool implements AsyncDisposable {
     await Promise.allSettled(this.#creations)
     for (const cell of this.#cells) this.#retire(cell)
     await Promise.all(this.#endings)
+    if (this.#isOpen && channels.poolClose.hasSubscribers) channels.poolClose.publish({ pool: this })
   }
 }
 

@@ -49,6 +49,10 @@ pub struct Instruments {
     pub kill: Option<OwnedFd>,
     /// `memory.oom_control` of v1, with a line `oom_kill N`: there the OOM killer ends one process, and somebody has to end the rest.
     pub oom_kills: Option<OwnedFd>,
+    /// Bytes in use: `memory.usage_in_bytes`, `memory.current`.
+    pub memory: Option<OwnedFd>,
+    /// Processes and threads: `pids.current`; and whether the threads that entered to clone are among them.
+    pub processes: Option<(OwnedFd, bool)>,
 }
 
 /// How a counter of CPU time is written.
@@ -136,7 +140,15 @@ impl Group {
         // On v2 an OOM kill takes the whole group.
         let memory_on_v2 = self.v2.as_ref().is_some_and(|v2| v2.controllers().has(Controller::Memory));
         let oom_kills = if memory_on_v2 { None } else { v1.map_or(Ok(None), V1::open_oom_control)? };
-        Ok(Instruments { cpu, kill, oom_kills })
+        let memory = match &self.v2 {
+            Some(v2) if memory_on_v2 => Some(v2.open_memory_counter()?),
+            _ => v1.map_or(Ok(None), V1::open_memory_counter)?,
+        };
+        let processes = match &self.v2 {
+            Some(v2) if v2.controllers().has(Controller::Pids) => Some((v2.open_process_counter()?, false)),
+            _ => v1.map_or(Ok(None), V1::open_process_counter)?.map(|file| (file, true)),
+        };
+        Ok(Instruments { cpu, kill, oom_kills, memory, processes })
     }
 
     /// What the counters said at [`Self::begin`]: microseconds of CPU time, and processes that the OOM killer had ended.
@@ -144,10 +156,25 @@ impl Group {
         (self.start.cpu.total_us, self.start.counts.oom.kills)
     }
 
+    /// The bytes of memory that were in it at [`Self::begin`].
+    pub fn start_memory_bytes(&self) -> u64 {
+        self.start.residue
+    }
+
     /// v1: the process one thread of which entered to clone programs. It is never killed, and is not one of the processes of a run.
     pub fn set_resident(&mut self, pid: Option<i32>) {
         if let Some(v1) = &mut self.v1 {
             v1.set_resident(pid);
+        }
+    }
+
+    /// How many threads of the resident have entered: one, unless this says otherwise. To be said before [`Self::begin`].
+    pub fn set_resident_threads(&mut self, threads: u64) {
+        if let Some(v1) = &mut self.v1
+            && v1.set_resident_threads(threads)
+        {
+            // What was read was without those of before.
+            self.known = None;
         }
     }
 

@@ -34,6 +34,8 @@ pub struct V1 {
     tasks: Vec<OwnedFd>,
     /// The process whose thread lives in the group: neither killed, nor counted among what runs.
     resident: Option<i32>,
+    /// How many of its threads do.
+    resident_threads: u64,
     /// Inherited values of cpuset.cpus.
     all_cpus: String,
     memory_bytes: Option<u64>,
@@ -70,6 +72,7 @@ impl V1 {
         Ok(Self {
             tasks,
             resident: None,
+            resident_threads: 1,
             all_cpus: all_cpus.unwrap_or_default().trim_ascii().to_owned(),
             memory_bytes: None,
             memory_limit: writing(Controller::Memory, "memory.limit_in_bytes"),
@@ -103,6 +106,15 @@ impl V1 {
         self.resident = pid;
     }
 
+    /// How many of its threads live there. Whether that is news.
+    pub fn set_resident_threads(&mut self, threads: u64) -> bool {
+        std::mem::replace(&mut self.resident_threads, threads) != threads
+    }
+
+    fn residents(&self) -> u64 {
+        self.resident.map_or(0, |_| self.resident_threads)
+    }
+
     /// `cpuacct.usage`, if that is counted here.
     pub fn open_cpu_counter(&self) -> Result<Option<OwnedFd>, Error> {
         self.open(Controller::CpuAcct, "cpuacct.usage")
@@ -111,6 +123,16 @@ impl V1 {
     /// `memory.oom_control`, if memory is limited here.
     pub fn open_oom_control(&self) -> Result<Option<OwnedFd>, Error> {
         self.open(Controller::Memory, "memory.oom_control")
+    }
+
+    /// `memory.usage_in_bytes`, if memory is counted here.
+    pub fn open_memory_counter(&self) -> Result<Option<OwnedFd>, Error> {
+        self.open(Controller::Memory, "memory.usage_in_bytes")
+    }
+
+    /// `pids.current`, if processes are counted here.
+    pub fn open_process_counter(&self) -> Result<Option<OwnedFd>, Error> {
+        self.open(Controller::Pids, "pids.current")
     }
 
     fn open(&self, controller: Controller, name: &str) -> Result<Option<OwnedFd>, Error> {
@@ -162,7 +184,7 @@ impl Backend for V1 {
     }
 
     fn set_processes(&mut self, most: Option<u64>) -> Result<(), Error> {
-        let resident = u64::from(self.resident.is_some());
+        let resident = self.residents();
         let value = most.map_or_else(|| "max".to_owned(), |most| most.saturating_add(resident).to_string());
         self.pids_max.as_mut().map_or(Ok(()), |control| control.set(&value))
     }
@@ -225,7 +247,7 @@ impl Backend for V1 {
     }
 
     fn processes_peak(&mut self) -> Result<Option<u64>, Error> {
-        let resident = u64::from(self.resident.is_some());
+        let resident = self.residents();
         let peak = self.pids_peak.as_mut().map(Control::number).transpose()?;
         Ok(peak.map(|peak| peak.saturating_sub(resident)))
     }

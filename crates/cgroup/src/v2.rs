@@ -89,6 +89,16 @@ impl V2 {
         self.directory.open_file("cpu.stat", nix::libc::O_RDONLY)
     }
 
+    /// `memory.current`; takes the controller.
+    pub fn open_memory_counter(&self) -> Result<OwnedFd, Error> {
+        self.directory.open_file("memory.current", nix::libc::O_RDONLY)
+    }
+
+    /// `pids.current`; takes the controller.
+    pub fn open_process_counter(&self) -> Result<OwnedFd, Error> {
+        self.directory.open_file("pids.current", nix::libc::O_RDONLY)
+    }
+
     /// `cgroup.kill`, since Linux 5.14.
     pub fn open_kill(&self) -> Result<Option<OwnedFd>, Error> {
         match self.directory.open_file("cgroup.kill", nix::libc::O_WRONLY) {

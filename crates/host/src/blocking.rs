@@ -203,7 +203,7 @@ impl Container {
     fn last(&self, run: RequestId) -> Event {
         loop {
             match self.mailbox.wait(run) {
-                Event::Started { .. } | Event::SyncPoint { .. } => {}
+                Event::Started { .. } | Event::SyncPoint { .. } | Event::Timeline(_) => {}
                 event => return event,
             }
         }

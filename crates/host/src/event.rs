@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::outcome::Outcome;
-use hotcell_protocol::{Failure, Filled, Listing};
+use hotcell_protocol::{Failure, Filled, Listing, Sample};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,7 +39,7 @@ impl RequestId {
     }
 }
 
-/// Something that became of a request. All but [`Event::Started`] and [`Event::SyncPoint`] are its last.
+/// Something that became of a request. All but [`Event::Started`], [`Event::SyncPoint`] and [`Event::Timeline`] are its last.
 #[derive(Debug)]
 pub enum Event {
     /// Done as asked.
@@ -60,6 +60,8 @@ pub enum Event {
         /// As this process sees it.
         pid: u32,
     },
+    /// What a run has used in the course of time, if its [`crate::Program`] asked for it and was executed. Its end comes next.
+    Timeline(Vec<Sample>),
     /// A file was opened. It is a regular file.
     File {
         /// Opened as asked.

@@ -47,6 +47,11 @@ impl Filters {
         Ok((number, oldest.map(|index| known.list.remove(index).1)))
     }
 
+    /// Whether init knows it.
+    pub(crate) fn knows(&self, number: u32) -> bool {
+        lock(&self.known).list.iter().any(|(_, known)| *known == number)
+    }
+
     pub(crate) fn set_usual(&self, number: u32) {
         self.usual.store(number, Ordering::Release);
     }

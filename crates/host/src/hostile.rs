@@ -13,7 +13,7 @@ use hotcell_linux::{file, pidfd};
 use hotcell_protocol::codec::{PACKET_MAX, TAG_MEMFD};
 use hotcell_protocol::{
     Base, Cloned, DecodeError, Failure, FileKind, Filled, Identity, Listed, Listing, Opened, Outcome, Reply, ReplyBody,
-    Request, RequestBody, Step, Usage, VERSION, Verdict, encode,
+    Request, RequestBody, SAMPLES_MAX, Sample, Step, Usage, VERSION, Verdict, encode,
 };
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -87,6 +87,12 @@ impl Fake {
 
     fn execve(&self, sync: bool, report_start: bool) -> (RequestId, u32) {
         let program = Program { sync, report_start, ..Program::new(b"true\0") };
+        let id = self.master.execve(program, &[], &self.sink);
+        (id, id.wire())
+    }
+
+    fn sampled(&self) -> (RequestId, u32) {
+        let program = Program { sample_us: Some(1000), ..Program::new(b"true\0") };
         let id = self.master.execve(program, &[], &self.sink);
         (id, id.wire())
     }
@@ -230,6 +236,34 @@ fn an_answer_of_another_kind_condemns() {
     fake.reply_with(wire, ReplyBody::SyncPoint, &[], pid);
     assert!(matches!(fake.next(run), Event::Started { .. }));
     fake.condemned(run, Violation::WrongKind);
+}
+
+#[test]
+fn a_timeline_is_believed_once_and_only_if_it_was_asked_for() {
+    let samples = vec![Sample { time_us: 5, ..Sample::default() }; 2];
+    let timeline = ReplyBody::Timeline(samples.clone());
+    let mut fake = ready();
+    let (run, wire) = fake.sampled();
+    fake.reply(wire, timeline.clone());
+    assert!(matches!(fake.next(run), Event::Timeline(told) if told == samples));
+    fake.reply(wire, timeline.clone());
+    fake.condemned(run, Violation::WrongKind);
+
+    let mut fake = ready();
+    let (run, wire) = fake.execve(false, false);
+    fake.reply(wire, timeline);
+    fake.condemned(run, Violation::WrongKind);
+}
+
+#[test]
+fn a_timeline_that_is_none_condemns() {
+    let at = |time_us| Sample { time_us, ..Sample::default() };
+    for samples in [vec![at(2), at(1)], vec![at(1); SAMPLES_MAX + 1]] {
+        let mut fake = ready();
+        let (run, wire) = fake.sampled();
+        fake.reply(wire, ReplyBody::Timeline(samples));
+        fake.condemned(run, Violation::Range);
+    }
 }
 
 #[test]

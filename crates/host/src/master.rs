@@ -67,6 +67,9 @@ pub struct Program<'a> {
     pub trace: Option<Trace<'a>>,
     /// Give it a terminal of this size as its descriptors 0, 1 and 2, and as its controlling terminal.
     pub terminal: Option<WindowSize>,
+    /// Deliver [`Event::Timeline`] before its end: what it uses is looked at now and then, with at least so many microseconds in between. It
+    /// is in a cgroup where that can be had.
+    pub sample_us: Option<u32>,
     /// Deliver [`Event::SyncPoint`] before it is executed, and wait for [`Master::resume`] or [`Master::abort`].
     pub sync: bool,
     /// Deliver [`Event::Started`] once it is executed.
@@ -149,7 +152,7 @@ impl Master {
         let always = matches!(cgroup, CgroupChoice::Required(_));
         // Before the launcher is started, so that it is there too if this process has to move.
         let groups = for_container(cgroup)?.map(|made| Groups::new(made, always));
-        let prepare = share(groups.as_ref(), expected)?.group.is_some();
+        let prepare = share(groups.as_ref(), expected, false)?.group.is_some();
         let entrance = groups.as_ref().map_or(Ok(None), Groups::init_entrance)?;
         let make_socket = |error| Error::MakeSocket { errno: errno(&error) };
         let (socket, end) = seqpacket::pair().map_err(make_socket)?;
@@ -344,6 +347,7 @@ impl Master {
             seccomp,
             landlock,
             trace,
+            sample_us,
             sync,
             report_start,
             ..
@@ -356,8 +360,8 @@ impl Master {
             Ok(filter) => filter,
             Err(error) => return fail(error),
         };
-        let leased = share(groups, &limits).and_then(|shares| {
-            let lease = shares.group.as_ref().map_or(Ok(None), |limits| self.connection.lease(limits))?;
+        let leased = share(groups, &limits, sample_us.is_some()).and_then(|shares| {
+            let lease = shares.group.as_ref().map_or(Ok(None), |limits| self.connection.lease(limits, filter))?;
             Ok((shares, lease))
         });
         let (shares, lease) = match leased {
@@ -378,11 +382,13 @@ impl Master {
             landlock: landlock.map(Box::new),
             trace: trace.as_ref().map(|trace| Box::new(trace.tracing.config().clone())),
             terminal,
+            sample_us: sample_us.unwrap_or(0),
             fds: if terminal.is_some() { 0 } else { count as u32 },
             flags: ExecFlags { execute_fd: executable.is_some(), sync, report_start },
         });
         let (limits, resources) = (Box::new(limits), (asked, names));
-        let kind = Kind::Run { sync, report_start, collector, limits, lease, resources };
+        let timeline = sample_us.is_some();
+        let kind = Kind::Run { sync, report_start, timeline, collector, limits, lease, resources };
         // The executable comes first, the events last.
         let events = trace.as_ref().map(|trace| trace.events);
         let all: Vec<_>;
@@ -432,10 +438,11 @@ impl Master {
     }
 }
 
-/// Divides the work of holding limits, as far as it can be done here.
-fn share(groups: Option<&Groups>, limits: &Limits) -> Result<Shares, Error> {
+/// Divides the work of holding limits, as far as it can be done here. `counted`: in a cgroup if there are any, whatever the limits.
+fn share(groups: Option<&Groups>, limits: &Limits, counted: bool) -> Result<Shares, Error> {
     groups.map_or(Ok(()), |groups| groups.check_cpus(limits))?;
-    limits.share(groups.map(|groups| groups.controllers), groups.is_some_and(|groups| groups.always))
+    let always = counted || groups.is_some_and(|groups| groups.always);
+    limits.share(groups.map(|groups| groups.controllers), always)
 }
 
 impl Drop for Master {

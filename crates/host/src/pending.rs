@@ -75,6 +75,8 @@ pub(crate) enum Kind {
         sync: bool,
         /// A `Started` may come.
         report_start: bool,
+        /// A `Timeline` may come.
+        timeline: bool,
         /// Who collects the output.
         collector: Option<Arc<Collector>>,
         /// What it is judged by.
@@ -105,7 +107,7 @@ impl Kind {
         !matches!(self, Self::AddGroup { .. } | Self::AddFilter | Self::RemoveGroup { .. })
     }
 
-    /// Lets a `SyncPoint` or `Started` pass that was asked for and has not come yet.
+    /// Lets a `SyncPoint`, `Started` or `Timeline` pass that was asked for and has not come yet.
     pub(crate) fn passes(&mut self, body: &ReplyBody) -> bool {
         match (self, body) {
             (Self::Run { sync, .. }, ReplyBody::SyncPoint) => std::mem::take(sync),
@@ -113,6 +115,11 @@ impl Kind {
             (Self::Run { sync, report_start, .. }, ReplyBody::Started) => {
                 *sync = false;
                 std::mem::take(report_start)
+            }
+            // It is about the end.
+            (Self::Run { sync, report_start, timeline, .. }, ReplyBody::Timeline(_)) => {
+                (*sync, *report_start) = (false, false);
+                std::mem::take(timeline)
             }
             _ => false,
         }

@@ -16,7 +16,9 @@ use crate::reactor::Scratch;
 use hotcell_linux::seqpacket::{self, RecvError, Wait};
 use hotcell_protocol::codec::{PACKET_MAX, PATH_MAX, TAG_INLINE, split};
 use hotcell_protocol::tree::NAMES_MAX;
-use hotcell_protocol::{Failure, FileKind, Filled, Listed, Opened, Reply, ReplyBody, Step, VERSION, Verdict, decode};
+use hotcell_protocol::{
+    Failure, FileKind, Filled, Listed, Opened, Reply, ReplyBody, SAMPLES_MAX, Step, VERSION, Verdict, decode,
+};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::stat::{SFlag, fstat};
@@ -69,7 +71,12 @@ pub(crate) fn receive(
     match body {
         body @ (ReplyBody::Started | ReplyBody::SyncPoint) => {
             let pid = program_pid(connection, received.pid)?;
-            pass(connection, reply.id, &body, pid, scratch)?;
+            let event = if body == ReplyBody::Started { Event::Started { pid } } else { Event::SyncPoint { pid } };
+            pass(connection, reply.id, &body, event, scratch)?;
+        }
+        ReplyBody::Timeline(samples) => {
+            let kind = ReplyBody::Timeline(Vec::new());
+            pass(connection, reply.id, &kind, Event::Timeline(samples), scratch)?;
         }
         ReplyBody::Hello { version } => greet(connection, reply.id, version, scratch)?,
         body => end(connection, reply.id, body, received.fds, scratch)?,
@@ -98,6 +105,9 @@ fn check_ranges(body: &ReplyBody) -> Result<(), Violation> {
             Filled::Known | Filled::Made | Filled::Open(_) => true,
         }),
         ReplyBody::Listed(listing) => listing.entries.len() <= NAMES_MAX && listing.entries.iter().all(is_entry),
+        ReplyBody::Timeline(samples) => {
+            samples.len() <= SAMPLES_MAX && samples.is_sorted_by_key(|sample| sample.time_us)
+        }
         ReplyBody::Ended(outcome) => match outcome.verdict {
             Verdict::Signaled(signal) => (1..=64).contains(&signal),
             _ => true,
@@ -129,8 +139,14 @@ fn program_pid(connection: &Connection, pid: Option<i32>) -> Result<u32, Violati
     }
 }
 
-/// `Started` or `SyncPoint`, each at most once and only if asked for.
-fn pass(connection: &Connection, id: u32, body: &ReplyBody, pid: u32, scratch: &mut Scratch) -> Result<(), Violation> {
+/// `Started`, `SyncPoint` or `Timeline`, each at most once and only if asked for.
+fn pass(
+    connection: &Connection,
+    id: u32,
+    body: &ReplyBody,
+    event: Event,
+    scratch: &mut Scratch,
+) -> Result<(), Violation> {
     let (sink, id) = {
         let mut state = lock(&connection.state);
         let pending = state.in_flight.get_mut(&id).ok_or(Violation::UnknownId)?;
@@ -139,7 +155,6 @@ fn pass(connection: &Connection, id: u32, body: &ReplyBody, pid: u32, scratch: &
         }
         (Arc::clone(&pending.sink), pending.id)
     };
-    let event = if *body == ReplyBody::Started { Event::Started { pid } } else { Event::SyncPoint { pid } };
     scratch.batch.deliver(sink, id, event);
     Ok(())
 }
@@ -242,7 +257,14 @@ fn end(
         }
         (ReplyBody::Failed(failure), _) => Event::Failed(Error::Perform(failure)),
         // `ends_with` lets nothing else through.
-        (ReplyBody::Hello { .. } | ReplyBody::Started | ReplyBody::SyncPoint | ReplyBody::Ended(_), _) => {
+        (
+            ReplyBody::Hello { .. }
+            | ReplyBody::Started
+            | ReplyBody::SyncPoint
+            | ReplyBody::Timeline(_)
+            | ReplyBody::Ended(_),
+            _,
+        ) => {
             return Err(Violation::WrongKind);
         }
     };

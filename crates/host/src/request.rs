@@ -83,20 +83,20 @@ impl Connection {
     }
 
     /// A group with these limits, for one run: a free one, or if there is none one made here.
-    pub(crate) fn lease(&self, limits: &hotcell_cgroup::Limits) -> Result<Option<Lease>, Error> {
+    pub(crate) fn lease(&self, limits: &hotcell_cgroup::Limits, filter: u32) -> Result<Option<Lease>, Error> {
         let Some(groups) = &self.groups else { return Ok(None) };
-        if let Some(lease) = groups.take(limits)? {
+        if let Some(lease) = groups.take(limits, filter, &self.filters)? {
             return Ok(Some(lease));
         }
         let numbered = self.add_group()?;
-        groups.begin(numbered, limits).map(Some)
+        groups.begin(numbered, limits, filter, &self.filters).map(Some)
     }
 
     /// Makes a group and tells init of it. What is asked of init from now on may name it.
     fn add_group(&self) -> Result<BoxedGroup, Error> {
         let groups = self.groups.as_ref().ok_or(Error::KeepContainer)?;
-        let (numbered, introduction) = groups.make()?;
         let filter = self.filters.usual();
+        let (numbered, introduction) = groups.make(filter)?;
         let body = RequestBody::AddGroup { group: introduction.group, files: introduction.files, filter };
         let kind = Kind::AddGroup { group: introduction.group };
         let deadline = Some(Deadline::after(GROUP_SECONDS, "a run group"));

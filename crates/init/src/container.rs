@@ -23,10 +23,11 @@ use crate::runs::{Run, unborn};
 use crate::setup::{Attached, Built, EnterAnywhere, Tree};
 use crate::slots::{Slots, Surroundings};
 use crate::sweep::{self, Tag};
+use crate::timeline::Timeline;
 use crate::trace::{Trace, Word};
 use crate::tree::Places;
 use crate::tty::{Devpts, Ends, Terminal};
-use crate::watch::{self, Breach, Watch};
+use crate::watch::{self, Breach, Sum, Wanted, Watch};
 use hotcell_linux::affinity::Cpus;
 use hotcell_linux::epoll::Epoll;
 use hotcell_linux::eventfd::EventFd;
@@ -103,6 +104,36 @@ pub fn packet_buffer() -> Vec<u8> {
 const REAP_SLICE: usize = 128;
 /// After how many looks that found nobody alive a run is over although there may be more to reap.
 const REAP_ROUNDS: u32 = 64;
+
+/// How the living processes of a run are found.
+struct Look {
+    main: Option<i32>,
+    /// Nobody else is in the container.
+    is_only: bool,
+    tag: Option<Tag>,
+}
+
+impl Look {
+    fn of(run: &Run, is_only: bool) -> Self {
+        let tag = match &run.slot {
+            None => Some(run.tag.clone()),
+            Some(slot) => slot.forker.tag().cloned(),
+        };
+        Self { main: run.child.pid(), is_only, tag }
+    }
+
+    /// What they use.
+    fn sum(&self, proc: Option<&OwnedFd>, wanted: Wanted) -> Sum {
+        let (Some(proc), Some(own_tag)) = (proc, &self.tag) else {
+            let cpu_us = self.main.and_then(process::cpu_time_us).unwrap_or(0);
+            return Sum { cpu_us, threads: self.main.is_some().into(), ..Sum::default() };
+        };
+        let is_its = |pid: &i32| {
+            self.is_only || Some(*pid) == self.main || sweep::tag(proc.as_fd(), *pid).is_some_and(|tag| tag == *own_tag)
+        };
+        watch::sum(proc.as_fd(), watch::processes(proc).into_iter().filter(is_its), wanted)
+    }
+}
 
 /// What the loop waits and clones with.
 struct Kernel {
@@ -222,6 +253,7 @@ impl Container {
             }
             // After the ends: who has ended by itself is judged by what it used.
             self.watch_limits();
+            self.take_samples();
             if request {
                 self.receive(&mut buffer, &kernel)?;
             }
@@ -235,7 +267,7 @@ impl Container {
             return Some(0);
         }
         let typing = self.runs.iter().filter_map(|run| run.terminal.as_ref()).map(Terminal::next_us);
-        let next_us = self.runs.iter().map(|run| run.watch.next_us()).chain(typing).min();
+        let next_us = self.runs.iter().map(|run| run.next_us()).chain(typing).min();
         let next_us = next_us.filter(|next| *next < u64::MAX);
         // Rounded up, so that nobody looks too early.
         let left_ms = next_us.map(|next| next.saturating_sub(process::monotonic_us()).div_ceil(1000));
@@ -529,13 +561,6 @@ impl Container {
         let identity = (init != program).then_some((program.uid, program.gid));
         let fds = plan::clear_targets(fds).map_err(|error| Failure::new(Step::DupDescriptor, errno(&error)))?;
         let mut plan = Plan::new(exec, &self.env, fds, identity)?;
-        if let Some(most) = exec.limits.processes {
-            // Where programs have pid 1's identity, its own threads count.
-            let supervisors = self.runs.iter().filter(|run| run.trace.is_some()).count() + usize::from(trace.is_some());
-            let own = 1 + supervisors as u64 + self.resetter.threads() + self.slots.threads();
-            let own = if init == program { own } else { 0 };
-            plan.limit_processes(most.saturating_add(own));
-        }
         // (A slot has its own say.)
         plan.hides_cgroup = self.hides_cgroup;
         if let Some(rules) = &exec.landlock
@@ -564,6 +589,13 @@ impl Container {
         } else {
             None
         };
+        if let Some(most) = exec.limits.processes {
+            // Where programs have pid 1's identity, its own threads count, the one that will clone this one included.
+            let supervisors = self.runs.iter().filter(|run| run.trace.is_some()).count() + usize::from(trace.is_some());
+            let own = 1 + supervisors as u64 + self.resetter.threads() + self.slots.threads();
+            let own = if init == program { own } else { 0 };
+            plan.limit_processes(most.saturating_add(own));
+        }
         self.reached = self.reached.or(slot.as_ref().map_or(Reach::ALL, |slot| slot.forker.reach()));
         let child = if let Some(slot) = &slot {
             let cloned = slot.forker.clone_child(plan, exec.flags.sync || exec.flags.report_start);
@@ -612,6 +644,7 @@ impl Container {
             group_killed: false,
             trace,
             terminal,
+            timeline: (exec.sample_us > 0).then(|| Timeline::new(exec.sample_us, started_us)),
         })
     }
 
@@ -831,6 +864,10 @@ impl Container {
                 continue;
             }
             let breach = self.look(index);
+            if breach.is_some() {
+                // What it was ended for shall be seen.
+                self.take_sample(index);
+            }
             if let (Some(breach), Some(run)) = (breach, self.runs.get_mut(index)) {
                 run.watch.end();
                 run.breach = Some(breach);
@@ -844,22 +881,40 @@ impl Container {
         let is_only = self.runs.len() == 1 && self.supervisors().is_empty();
         let proc = self.proc.as_ref();
         let run = self.runs.get_mut(index)?;
-        let main = run.child.pid();
-        let reaped_us = run.orphans.user_us + run.orphans.system_us;
-        let group = run.group().cloned();
-        let own_tag = match &run.slot {
-            None => Some(run.tag.clone()),
-            Some(slot) => slot.forker.tag().cloned(),
-        };
-        run.watch.look(group.as_deref(), reaped_us, |limits| match (proc, own_tag) {
-            (Some(proc), Some(own_tag)) => {
-                let is_its = |pid: &i32| {
-                    is_only || Some(*pid) == main || sweep::tag(proc.as_fd(), *pid).is_some_and(|tag| tag == own_tag)
-                };
-                watch::sample(proc.as_fd(), watch::processes(proc).into_iter().filter(is_its), limits)
+        let (look, group, reaped_us) = (Look::of(run, is_only), run.group().cloned(), run.reaped_us());
+        run.watch.look(group.as_deref(), reaped_us, |wanted| look.sum(proc, wanted))
+    }
+
+    /// Takes the samples of runs whose time has come.
+    fn take_samples(&mut self) {
+        let now = process::monotonic_us();
+        let is_due =
+            |run: &Run| run.end.is_none() && run.timeline.as_ref().is_some_and(|timeline| timeline.next_us() <= now);
+        for index in 0..self.runs.len() {
+            if self.runs.get(index).is_some_and(is_due) {
+                self.take_sample(index);
             }
-            _ => watch::Sample { cpu_us: main.and_then(process::cpu_time_us).unwrap_or(0), memory_bytes: 0 },
-        })
+        }
+    }
+
+    /// Takes one, if the run asked for any.
+    fn take_sample(&mut self, index: usize) {
+        let is_only = self.runs.len() == 1 && self.supervisors().is_empty();
+        let proc = self.proc.as_ref();
+        let Some(run) = self.runs.get_mut(index) else { return };
+        let (look, reaped_us) = (Look::of(run, is_only), run.reaped_us());
+        let Some(timeline) = &mut run.timeline else { return };
+        let group = run.slot.as_ref().and_then(|slot| slot.group.as_ref());
+        // One for each filter that programs were born with there.
+        let lives_there = |slot: &&Rc<crate::slots::Slot>| {
+            slot.group.as_ref().is_some_and(|known| group.is_some_and(|group| Rc::ptr_eq(group, known)))
+        };
+        let own = self.slots.iter().filter(lives_there).count() as u64;
+        let group = group.map(|group| (&**group, own));
+        let began = process::monotonic_us();
+        let sample = run.watch.sample(group, reaped_us, |wanted| look.sum(proc, wanted));
+        let now = process::monotonic_us();
+        timeline.add(sample, now, now.saturating_sub(began));
     }
 
     /// Takes note of what the children that run beside us have come to, and tells the host.
@@ -1001,14 +1056,18 @@ impl Container {
             .iter_mut()
             .position(|run| run.end.is_some() && (run.is_swept || !somebody_is_left) && run.is_shown())
         {
-            let run = self.runs.swap_remove(index);
+            let mut run = self.runs.swap_remove(index);
             let id = run.id;
             if let Some(slot) = &run.slot {
                 self.slots.release(slot);
             }
+            let timeline = run.timeline.take();
             if let Some(mut end) = run.report() {
                 if let ReplyBody::Ended(outcome) = &mut end {
                     outcome.untouched = !somebody_is_left && self.is_untouched();
+                    if let Some(timeline) = timeline {
+                        self.reply(id, ReplyBody::Timeline(timeline.end()), &[])?;
+                    }
                 }
                 self.reply(id, end, &[])?;
             }

@@ -19,6 +19,8 @@ pub struct Group {
     cpu: Option<(File, CpuCounter)>,
     oom_kills: Option<File>,
     kill: Option<File>,
+    memory: Option<File>,
+    processes: Option<(File, bool)>,
 }
 
 impl Group {
@@ -32,7 +34,9 @@ impl Group {
         let kill = only(files.v2_kill)?.map(File::from);
         let cpu = only(files.cpu.is_some())?.map(File::from).zip(files.cpu);
         let oom_kills = only(files.oom_kills)?.map(File::from);
-        Ok(Self { number, tasks: tasks.unwrap_or_default(), directory, cpu, oom_kills, kill })
+        let memory = only(files.memory)?.map(File::from);
+        let processes = only(files.processes.is_some())?.map(File::from).zip(files.processes);
+        Ok(Self { number, tasks: tasks.unwrap_or_default(), directory, cpu, oom_kills, kill, memory, processes })
     }
 
     /// How a thread gets in: a `tasks` file of each v1 hierarchy, and the directory on v2.
@@ -46,10 +50,22 @@ impl Group {
     pub fn cpu_us(&self) -> Option<u64> {
         let (file, counter) = self.cpu.as_ref()?;
         let text = read(file, &mut [0; 1024], |text| match counter {
-            CpuCounter::Nanoseconds => text.trim_ascii().parse::<u64>().ok().map(|nanoseconds| nanoseconds / 1000),
+            CpuCounter::Nanoseconds => number(text).map(|nanoseconds| nanoseconds / 1000),
             CpuCounter::Stat => keyed(text, "usage_usec "),
         });
         text.flatten()
+    }
+
+    /// The bytes of memory that are charged to it at the moment, if it counts them.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        read(self.memory.as_ref()?, &mut [0; 64], number).flatten()
+    }
+
+    /// The processes and threads in it, if it counts them, without `own` of init's that live there.
+    pub fn processes(&self, own: u64) -> Option<u64> {
+        let (file, has_own) = self.processes.as_ref()?;
+        let all = read(file, &mut [0; 64], number).flatten()?;
+        Some(if *has_own { all.saturating_sub(own) } else { all })
     }
 
     /// How many processes the OOM killer has ended in it; `None` where somebody else looks after that.
@@ -72,6 +88,10 @@ fn read<T>(file: &File, buffer: &mut [u8], parse: impl FnOnce(&str) -> T) -> Opt
     let length = file.read_at(buffer, 0).ok()?;
     let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
     Some(parse(text))
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.trim_ascii().parse().ok()
 }
 
 /// The number behind a key at the beginning of a line.

@@ -38,6 +38,7 @@ mod runs;
 mod setup;
 mod slots;
 mod sweep;
+mod timeline;
 mod trace;
 mod tree;
 mod tty;

@@ -8,6 +8,7 @@ use crate::exec::{Child, Limits};
 use crate::groups::Group;
 use crate::slots::Slot;
 use crate::sweep::Tag;
+use crate::timeline::Timeline;
 use crate::trace::Trace;
 use crate::tty::Terminal;
 use crate::watch::{Breach, Watch};
@@ -63,6 +64,8 @@ pub struct Run {
     pub trace: Option<Trace>,
     /// Of one that has a terminal.
     pub terminal: Option<Terminal>,
+    /// Of one that asked for it.
+    pub timeline: Option<Timeline>,
 }
 
 impl Run {
@@ -77,6 +80,12 @@ impl Run {
             None => self.tag == *tag,
             Some(slot) => slot.forker.tag() == Some(tag),
         }
+    }
+
+    /// When it has to be looked at, for a limit or for a sample; `u64::MAX` for never.
+    pub fn next_us(&self) -> u64 {
+        let sample_us = self.timeline.as_ref().filter(|_| self.end.is_none()).map_or(u64::MAX, Timeline::next_us);
+        self.watch.next_us().min(sample_us)
     }
 
     /// Takes note of the end of the main process.
@@ -156,6 +165,11 @@ impl Run {
             Some(Breach::Syscall(call)) => Some(call),
             _ => None,
         }
+    }
+
+    /// CPU time of its processes that pid 1 has inherited and reaped.
+    pub fn reaped_us(&self) -> u64 {
+        self.orphans.user_us + self.orphans.system_us
     }
 
     /// One of its processes that pid 1 has inherited was reaped.

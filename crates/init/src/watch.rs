@@ -11,7 +11,7 @@
 use crate::groups::Group;
 use hotcell_linux::process::{self, monotonic_us};
 use hotcell_linux::{directory, file};
-use hotcell_protocol::{Disallowed, RunGroup, RunLimits};
+use hotcell_protocol::{Disallowed, RunGroup, RunLimits, Sample};
 use std::ffi::CString;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -23,7 +23,7 @@ const MEMORY_US: u64 = 5000;
 /// How often the OOM killer's count is looked at: it matters for those of a run that it has left alive.
 const OOM_US: u64 = 10_000;
 /// See the module's documentation.
-const LOOK_PART: u64 = 20;
+pub const LOOK_PART: u64 = 20;
 
 /// What was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,11 +55,31 @@ pub struct Watch {
 
 /// What the processes of a run use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sample {
+pub struct Sum {
     /// CPU time in microseconds: of living processes, and of the children that they have waited for.
     pub cpu_us: u64,
     /// Anonymous memory in bytes.
     pub memory_bytes: u64,
+    /// Processes and threads.
+    pub threads: u64,
+}
+
+/// What of it is to be summed up: each costs a look at every process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// [`Sum::cpu_us`].
+    pub cpu: bool,
+    /// [`Sum::memory_bytes`].
+    pub memory: bool,
+    /// [`Sum::threads`].
+    pub threads: bool,
+}
+
+impl Wanted {
+    /// Whether there is anything to look for.
+    pub fn is_any(self) -> bool {
+        self != Self::default()
+    }
 }
 
 impl Watch {
@@ -91,22 +111,14 @@ impl Watch {
         self.next_us = [wall, cpu, memory, oom].into_iter().flatten().min().unwrap_or(u64::MAX);
     }
 
-    /// Looks. `reaped_us`: CPU time of descendants that pid 1 has reaped; `sample` sums up over the processes that live.
-    pub fn look(
-        &mut self,
-        group: Option<&Group>,
-        reaped_us: u64,
-        sample: impl FnOnce(&RunLimits) -> Sample,
-    ) -> Option<Breach> {
+    /// Looks. `reaped_us`: CPU time of descendants that pid 1 has reaped; `sum` sums up over the processes that live.
+    pub fn look(&mut self, group: Option<&Group>, reaped_us: u64, sum: impl FnOnce(Wanted) -> Sum) -> Option<Breach> {
         let began = monotonic_us();
         let counted = group.and_then(Group::cpu_us);
-        let sampled = if self.limits.memory_bytes.is_some() || (self.limits.cpu_us.is_some() && counted.is_none()) {
-            sample(&self.limits)
-        } else {
-            Sample::default()
-        };
-        let base = self.group.map_or(0, |group| group.cpu_base_us);
-        let cpu_us = counted.map_or(sampled.cpu_us + reaped_us, |counted| counted.saturating_sub(base));
+        let cpu = self.limits.cpu_us.is_some() && counted.is_none();
+        let wanted = Wanted { cpu, memory: self.limits.memory_bytes.is_some(), threads: false };
+        let sampled = if wanted.is_any() { sum(wanted) } else { Sum::default() };
+        let cpu_us = counted.map_or(sampled.cpu_us + reaped_us, |counted| self.since_start(counted));
         let oom_base = self.group.map_or(0, |group| group.oom_base);
         let exceeded = |used: u64, limit: Option<u64>| limit.is_some_and(|limit| used > limit);
         // Where the clock runs while we look, the look counts.
@@ -127,39 +139,69 @@ impl Watch {
         None
     }
 
+    fn since_start(&self, counted_us: u64) -> u64 {
+        counted_us.saturating_sub(self.group.map_or(0, |group| group.cpu_base_us))
+    }
+
+    /// What the run has used up to now, from the same sources, for [`crate::timeline`].
+    /// `own`: threads of pid 1 that live in the group.
+    pub fn sample(&self, group: Option<(&Group, u64)>, reaped_us: u64, sum: impl FnOnce(Wanted) -> Sum) -> Sample {
+        let cpu = group.and_then(|(group, _)| group.cpu_us());
+        let memory = group.and_then(|(group, _)| group.memory_bytes());
+        let processes = group.and_then(|(group, own)| group.processes(own));
+        let wanted = Wanted { cpu: cpu.is_none(), memory: memory.is_none(), threads: processes.is_none() };
+        let sum = if wanted.is_any() { sum(wanted) } else { Sum::default() };
+        let base = self.group.map_or(0, |group| group.memory_base_bytes);
+        Sample {
+            time_us: monotonic_us().saturating_sub(self.started_us),
+            cpu_us: cpu.map_or(sum.cpu_us + reaped_us, |counted| self.since_start(counted)),
+            memory_bytes: memory.map_or(sum.memory_bytes, |bytes| bytes.saturating_sub(base.into())),
+            processes: processes.unwrap_or(sum.threads).try_into().unwrap_or(u32::MAX),
+        }
+    }
+
     /// No more looks.
     pub fn end(&mut self) {
         self.next_us = u64::MAX;
     }
 }
 
-/// Sums up what processes use, as far as the limits need it.
-pub fn sample(proc: BorrowedFd<'_>, pids: impl Iterator<Item = i32>, limits: &RunLimits) -> Sample {
-    let mut sum = Sample::default();
+/// Sums up what processes use.
+pub fn sum(proc: BorrowedFd<'_>, pids: impl Iterator<Item = i32>, wanted: Wanted) -> Sum {
+    let mut sum = Sum::default();
     for pid in pids {
-        if limits.cpu_us.is_some() {
-            sum.cpu_us += process::cpu_time_us(pid).unwrap_or(0) + waited_for_us(proc, pid).unwrap_or(0);
+        if wanted.cpu || wanted.threads {
+            let mut buffer = [0; 1024];
+            let stat = read(proc, pid, "stat", &mut buffer).and_then(Stat::parse).unwrap_or_default();
+            let waited_for_us = stat.children_ticks.saturating_mul(1_000_000) / process::ticks_per_second();
+            sum.cpu_us += process::cpu_time_us(pid).unwrap_or(0) + waited_for_us;
+            sum.threads += stat.threads;
         }
-        if limits.memory_bytes.is_some() {
+        if wanted.memory {
             sum.memory_bytes += anonymous_bytes(proc, pid).unwrap_or(0);
         }
     }
     sum
 }
 
-/// CPU time of the children that a process has waited for, and theirs (proc_pid_stat(5): cutime, cstime).
-fn waited_for_us(proc: BorrowedFd<'_>, pid: i32) -> Option<u64> {
-    let mut buffer = [0; 1024];
-    let text = read(proc, pid, "stat", &mut buffer)?;
-    let ticks = children_ticks(text)?;
-    Some(ticks.saturating_mul(1_000_000) / process::ticks_per_second())
+/// Of proc_pid_stat(5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Stat {
+    /// CPU time of the children that the process has waited for, and theirs: cutime and cstime.
+    children_ticks: u64,
+    /// `num_threads`, which is 0 of a zombie.
+    threads: u64,
 }
 
-/// The name may hold anything, so the fields are counted from its end.
-fn children_ticks(stat: &str) -> Option<u64> {
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(13);
-    let (user, system) = (fields.next()?, fields.next()?);
-    Some(user.parse::<u64>().ok()? + system.parse::<u64>().ok()?)
+impl Stat {
+    /// The name may hold anything, so the fields are counted from its end.
+    fn parse(stat: &str) -> Option<Self> {
+        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(13).map(str::parse::<u64>);
+        let children_ticks = fields.next()?.ok()? + fields.next()?.ok()?;
+        // Behind priority and nice, which may be negative.
+        let threads = fields.nth(2)?.ok()?;
+        Some(Self { children_ticks, threads })
+    }
 }
 
 /// Resident, and neither of a file nor shared (proc_pid_statm(5)).
@@ -199,7 +241,7 @@ pub fn processes(proc: &impl AsFd) -> Vec<i32> {
 mod tests {
     use super::*;
 
-    const NOTHING: fn(&RunLimits) -> Sample = |_| Sample::default();
+    const NOTHING: fn(Wanted) -> Sum = |_| Sum::default();
 
     #[test]
     fn a_look_comes_when_a_limit_can_have_been_exceeded() {
@@ -216,9 +258,9 @@ mod tests {
     fn exactly_as_much_is_no_breach() {
         let limits = RunLimits { cpu_us: Some(70), memory_bytes: Some(4096), ..RunLimits::default() };
         let mut watch = Watch::new(limits, None, monotonic_us(), 2);
-        assert_eq!(watch.look(None, 30, |_| Sample { cpu_us: 40, memory_bytes: 4096 }), None);
-        assert_eq!(watch.look(None, 31, |_| Sample { cpu_us: 40, memory_bytes: 0 }), Some(Breach::CpuTime));
-        assert_eq!(watch.look(None, 0, |_| Sample { cpu_us: 0, memory_bytes: 4097 }), Some(Breach::Memory));
+        assert_eq!(watch.look(None, 30, |_| Sum { cpu_us: 40, memory_bytes: 4096, threads: 1 }), None);
+        assert_eq!(watch.look(None, 31, |_| Sum { cpu_us: 40, ..Sum::default() }), Some(Breach::CpuTime));
+        assert_eq!(watch.look(None, 0, |_| Sum { memory_bytes: 4097, ..Sum::default() }), Some(Breach::Memory));
     }
 
     #[test]
@@ -230,10 +272,22 @@ mod tests {
     }
 
     #[test]
+    fn a_sample_of_a_run_without_a_group_is_the_sum_over_its_processes() {
+        let started = monotonic_us() - 2000;
+        let watch = Watch::new(RunLimits::default(), None, started, 2);
+        let sample = watch.sample(None, 30, |wanted| {
+            assert_eq!(wanted, Wanted { cpu: true, memory: true, threads: true });
+            Sum { cpu_us: 40, memory_bytes: 4096, threads: 3 }
+        });
+        assert!(sample.time_us >= 2000);
+        assert_eq!((sample.cpu_us, sample.memory_bytes, sample.processes), (70, 4096, 3));
+    }
+
+    #[test]
     fn fields_are_counted_from_the_end_of_the_name() {
-        let stat = "7 (a) R 9 (b) S 1 7 7 0 -1 4194560 1 2 3 4 50 60 11 12 20 0 1 0 99";
-        assert_eq!(children_ticks(stat), Some(23));
-        assert_eq!(children_ticks("7 (a"), None);
+        let stat = "7 (a) R 9 (b) S 1 7 7 0 -1 4194560 1 2 3 4 50 60 11 12 -20 0 3 0 99";
+        assert_eq!(Stat::parse(stat), Some(Stat { children_ticks: 23, threads: 3 }));
+        assert_eq!(Stat::parse("7 (a"), None);
         assert_eq!(anonymous_pages("100 70 20 1 0 30 0"), Some(50));
     }
 
@@ -241,10 +295,11 @@ mod tests {
     fn what_this_process_uses_is_seen() {
         let proc = file::openat(cwd(), c"/proc", libc::O_RDONLY | libc::O_DIRECTORY, 0).unwrap();
         let own = std::process::id() as i32;
-        let limits = RunLimits { cpu_us: Some(1), memory_bytes: Some(1), ..RunLimits::default() };
+        let wanted = Wanted { cpu: true, memory: true, threads: true };
         let block = vec![1_u8; 32 << 20];
-        let seen = sample(proc.as_fd(), [own].into_iter(), &limits);
+        let seen = sum(proc.as_fd(), [own].into_iter(), wanted);
         assert!(seen.cpu_us > 0);
+        assert!(seen.threads > 0);
         assert!(seen.memory_bytes >= 32 << 20, "{}", seen.memory_bytes);
         assert!(processes(&proc).contains(&own));
         drop(block);

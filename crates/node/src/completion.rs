@@ -2,9 +2,13 @@
 
 use crate::error::{ErrorData, to_js};
 use crate::value::Object;
-use hotcell_host::protocol::{Disallowed, Verdict};
+use hotcell_host::protocol::{Disallowed, Sample, Verdict};
 use hotcell_host::{Accounting, Event, Outcome, RequestId, Stream, Usage, call_name};
-use napi::{Result, bindgen_prelude::Buffer, sys};
+use napi::{
+    Result,
+    bindgen_prelude::{Buffer, Float64Array},
+    sys,
+};
 use napi_derive::napi;
 use std::os::fd::IntoRawFd;
 
@@ -27,6 +31,8 @@ pub struct Extra {
     pub syscall: Option<String>,
     /// Its six arguments, in hexadecimal with spaces between them.
     pub args: Option<String>,
+    /// Of a row of kind TIMELINE: microseconds since the start, microseconds of CPU time, bytes of memory, processes; and so on.
+    pub samples: Option<Float64Array>,
 }
 
 // Kinds of rows. `src/binding.ts` has the same numbers.
@@ -38,6 +44,7 @@ const SYNC: f64 = 4.0;
 const FILE: f64 = 5.0;
 const CREATED: f64 = 6.0;
 const CLOSED: f64 = 7.0;
+const TIMELINE: f64 = 8.0;
 
 /// Fills a row, and makes its object if it has one. A descriptor in the event belongs to JavaScript from then on.
 ///
@@ -80,6 +87,14 @@ pub(crate) unsafe fn write(
             extra = Some(object.raw());
             (RESULT, result(collected.outcome, collected.breach))
         }
+        Event::Timeline(samples) => {
+            // SAFETY: the caller's.
+            let object = unsafe { Object::new(env) }?;
+            let numbers: Vec<f64> = samples.iter().flat_map(numbers).collect();
+            object.set_numbers(c"samples", &numbers)?;
+            extra = Some(object.raw());
+            (TIMELINE, Data::default())
+        }
         Event::Started { pid } => (STARTED, first([f64::from(pid), 0.0])),
         Event::SyncPoint { pid } => (SYNC, first([f64::from(pid), 0.0])),
         Event::File { file, ticket } => (FILE, first([f64::from(file.into_raw_fd()), f64::from(ticket)])),
@@ -94,6 +109,12 @@ pub(crate) unsafe fn write(
         *place = number;
     }
     Ok(extra)
+}
+
+/// In the order that [`Extra::samples`] gives.
+fn numbers(sample: &Sample) -> [f64; 4] {
+    let Sample { time_us, cpu_us, memory_bytes, processes } = *sample;
+    [time_us as f64, cpu_us as f64, memory_bytes as f64, processes.into()]
 }
 
 fn set_call(object: Object, call: &Disallowed) -> Result<()> {

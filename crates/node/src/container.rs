@@ -70,7 +70,7 @@ fn program<'a>(
     seccomp: Option<&Seccomp>,
     landlock: Option<&'a LandlockInput>,
     trace: &'a Asked,
-    (tty, flags): (u32, u32),
+    (tty, sample_us, flags): (u32, u32, u32),
 ) -> Result<Program<'a>, Failure> {
     let bad = || Failure::new(Step::Execve, libc::EBADF);
     let executable = if exec_file == -1.0 { None } else { Some(descriptor(exec_file).ok_or_else(bad)?) };
@@ -85,6 +85,7 @@ fn program<'a>(
         landlock: landlock.map(LandlockInput::rules),
         trace: trace.0.as_ref().map(|(tracing, events)| Trace { tracing: tracing.clone(), events: events.as_fd() }),
         terminal: (tty != 0).then_some(WindowSize { columns: (tty >> 16) as u16, rows: tty as u16 }),
+        sample_us: (sample_us > 0).then_some(sample_us),
         sync: flags & SYNC != 0,
         report_start: flags & STARTED != 0,
     })
@@ -187,10 +188,11 @@ impl Container {
     /// directory, `fds` null /dev/null thrice, `execFile` -1 none. `rlimits` are triples of resource number, soft, hard; Infinity is
     /// unlimited. `limits`: CPU and wall time in microseconds, memory, processes, CPU rate, stack, file size, open files; -1 is none,
     /// null all of that. `seccomp` null is the container's, `trace` null none. `tty`: columns << 16 | rows of a terminal, of which `fds` are then keyboard
-    /// and screen; 0 is none. `flags`: 1 asks for SYNC before it is executed, 2 for STARTED after.
+    /// and screen; 0 is none. `sampleUs`: TIMELINE before the end, of samples at least so many microseconds apart; 0 asks for none. `flags`: 1 asks for
+    /// SYNC before it is executed, 2 for STARTED after.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, tty: number, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, fds: number[] | null, execFile: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, tty: number, sampleUs: number, flags: number"
     )]
     pub fn execve(
         &self,
@@ -206,6 +208,7 @@ impl Container {
         landlock: Option<LandlockInput>,
         trace: Option<&mut TraceRun>,
         tty: u32,
+        sample_us: u32,
         flags: u32,
     ) -> f64 {
         // Also where nothing is asked for: who reads the trace waits for its end.
@@ -222,7 +225,7 @@ impl Container {
                 seccomp,
                 landlock.as_ref(),
                 &trace,
-                (tty, flags),
+                (tty, sample_us, flags),
             )
             .map_err(Error::Perform)?;
             let fds = descriptors(fds.as_deref().unwrap_or_default()).map_err(Error::Perform)?;
@@ -233,7 +236,7 @@ impl Container {
     /// RESULT with stdout and stderr, each of at most `maxOutput` bytes; a program that writes more is killed. With a `tty` all is stdout.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, execFile: number, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, tty: number, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, execFile: number, input: Uint8Array | null, maxOutput: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, tty: number, sampleUs: number, flags: number"
     )]
     pub fn run(
         &self,
@@ -250,6 +253,7 @@ impl Container {
         landlock: Option<LandlockInput>,
         trace: Option<&mut TraceRun>,
         tty: u32,
+        sample_us: u32,
         flags: u32,
     ) -> f64 {
         // Also where nothing is asked for: who reads the trace waits for its end.
@@ -266,7 +270,7 @@ impl Container {
                 seccomp,
                 landlock.as_ref(),
                 &trace,
-                (tty, flags),
+                (tty, sample_us, flags),
             )
             .map_err(Error::Perform)?;
             let input = input.as_ref().map_or(&[][..], ByteArg::as_bytes);
@@ -278,7 +282,7 @@ impl Container {
     /// stderr.
     #[napi(
         catch_unwind,
-        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, execFile: number, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, tty: number, flags: number"
+        ts_args_type = "args: Bytes, env: Bytes | null, cwd: Bytes | null, execFile: number, pipes: number, rlimits: number[] | null, limits: number[] | null, cpuSet: string | null, seccomp: Seccomp | null, landlock: LandlockInput | null, trace: TraceRun | null, tty: number, sampleUs: number, flags: number"
     )]
     pub fn spawn(
         &self,
@@ -294,6 +298,7 @@ impl Container {
         landlock: Option<LandlockInput>,
         trace: Option<&mut TraceRun>,
         tty: u32,
+        sample_us: u32,
         flags: u32,
     ) -> Spawned {
         let mut ends = (None, None, None);
@@ -310,7 +315,7 @@ impl Container {
                 seccomp,
                 landlock.as_ref(),
                 &trace,
-                (tty, flags),
+                (tty, sample_us, flags),
             )
             .map_err(Error::Perform)?;
             let pipes = Pipes { stdin: pipes & STDIN != 0, stdout: pipes & STDOUT != 0, stderr: pipes & STDERR != 0 };

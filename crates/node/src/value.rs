@@ -59,6 +59,24 @@ impl Object {
         self.set(name, value)
     }
 
+    /// Sets a property to a Float64Array.
+    pub(crate) fn set_numbers(self, name: &CStr, numbers: &[f64]) -> Result<()> {
+        let (mut memory, mut data, mut array) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        let bytes = size_of_val(numbers);
+        // SAFETY: as for `set`; Node-API writes a handle, and a pointer to so many bytes.
+        let status = unsafe { sys::napi_create_arraybuffer(self.env, bytes, &raw mut data, &raw mut memory) };
+        check(status, "make an array buffer")?;
+        if bytes > 0 {
+            // SAFETY: V8 has just made as many bytes, aligned for any number, and nobody else knows of them.
+            unsafe { ptr::copy_nonoverlapping(numbers.as_ptr(), data.cast::<f64>(), numbers.len()) };
+        }
+        let kind = sys::TypedarrayType::float64_array;
+        // SAFETY: as for `set`; the buffer has room for as many doubles from its start on.
+        let status = unsafe { sys::napi_create_typedarray(self.env, kind, numbers.len(), memory, 0, &raw mut array) };
+        check(status, "make a typed array")?;
+        self.set(name, array)
+    }
+
     pub(crate) fn set_buffer(self, name: &CStr, bytes: Vec<u8>) -> Result<()> {
         // SAFETY: as for `set`.
         let value = unsafe { buffer(self.env, bytes) }?;

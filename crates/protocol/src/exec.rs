@@ -40,6 +40,9 @@ pub struct Exec<'a> {
     pub trace: Option<Box<TraceConfig>>,
     /// What 0, 1 and 2 are, if they are a terminal.
     pub terminal: Option<Terminal>,
+    /// Look now and then at what it uses, with at least so many microseconds in between, and send [`crate::ReplyBody::Timeline`] before its
+    /// end; 0 for no looks.
+    pub sample_us: u32,
     /// How many descriptors beside the packet become 0, 1, 2, …. With none, all three are `/dev/null`, or the terminal: beside one there
     /// may be none.
     pub fds: u32,

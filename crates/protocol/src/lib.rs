@@ -40,7 +40,7 @@ pub use launch::{
     UserNamespace,
 };
 pub use limits::{RLimit, Resource, RunGroup, RunLimits};
-pub use outcome::{Outcome, Usage, Verdict};
+pub use outcome::{Outcome, SAMPLES_MAX, Sample, Usage, Verdict};
 pub use reply::{Opened, Reply, ReplyBody};
 pub use request::{CpuCounter, GroupFiles, OpenFile, OpenHow, Request, RequestBody};
 pub use step::{Failure, Step};

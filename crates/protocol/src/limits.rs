@@ -27,6 +27,8 @@ pub struct RunGroup {
     pub cpu_base_us: u64,
     /// How many processes of it the OOM killer has ended before the run.
     pub oom_base: u64,
+    /// How many bytes of memory were charged to it before the run.
+    pub memory_base_bytes: u32,
 }
 
 /// One limit. [`RLimit::UNLIMITED`] stands for `RLIM_INFINITY`.

@@ -18,6 +18,23 @@ pub struct Outcome {
     pub untouched: bool,
 }
 
+/// The most samples of one run. Where there would be more, two become one and the time between them twice as long. Whatever they are, as many
+/// fit a packet.
+pub const SAMPLES_MAX: usize = 900;
+
+/// What a run used up to a moment, and had at it. Of samples that became one: the largest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Microseconds since the start of the fork (`CLOCK_MONOTONIC`).
+    pub time_us: u64,
+    /// Microseconds of CPU time since then.
+    pub cpu_us: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Processes and threads.
+    pub processes: u32,
+}
+
 /// Judged by init from evidence (wait status, rusage, the limits in force), never from a signal's number alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {

@@ -1,7 +1,8 @@
 //! From init to the host. The host takes every one for hostile.
 
+use crate::outcome::{Outcome, Sample};
+use crate::step::Failure;
 use crate::tree::{Filled, Listing};
-use crate::{outcome::Outcome, step::Failure};
 use serde::{Deserialize, Serialize};
 
 /// A reply.
@@ -33,6 +34,9 @@ pub enum ReplyBody {
     Started,
     /// The run waits before `execve`; the packet's `SCM_CREDENTIALS` hold its pid. Not the last reply.
     SyncPoint,
+    /// What the run used in the course of time, at most [`crate::SAMPLES_MAX`] samples in the order of their times. Before [`ReplyBody::Ended`], if that
+    /// was asked for. Not the last reply.
+    Timeline(Vec<Sample>),
     /// The run is over, and every process of it is gone.
     Ended(Outcome),
     /// It could not be done; nothing of it is left.

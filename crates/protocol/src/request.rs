@@ -110,7 +110,7 @@ pub enum RequestBody<'a> {
     /// End the run with this request id at its sync point, never executed. No reply of its own: the run's is `Ended`.
     Abort(u32),
     /// Make a run group known under a number that is not in use. Descriptors beside the packet, in this order: one `tasks` file of
-    /// each v1 hierarchy, the v2 directory, its `cgroup.kill`, the counter of CPU time, the counter of OOM kills. `Done` once programs
+    /// each v1 hierarchy, the v2 directory, its `cgroup.kill`, the counters of CPU time, OOM kills, memory and processes. `Done` once programs
     /// can be born there; a run that names the group may be asked for before that, and waits.
     AddGroup {
         /// Chosen by the host.
@@ -185,6 +185,11 @@ pub struct GroupFiles {
     /// Whether a file with a line `oom_kill N` (`memory.oom_control` of v1), open for reading: where the kernel's OOM killer ends one
     /// process of a group only, init ends the run.
     pub oom_kills: bool,
+    /// Whether the number of bytes in use (`memory.usage_in_bytes`, `memory.current`), open for reading.
+    pub memory: bool,
+    /// The number of processes and threads (`pids.current`), open for reading; and whether init's threads that live in the group are among
+    /// them (v1).
+    pub processes: Option<bool>,
 }
 
 /// How a counter of CPU time is written.

@@ -27,7 +27,7 @@ fn requests() -> Vec<RequestBody<'static>> {
         cwd: Some(Bytes::new(b"/tmp")),
         rlimits: Resource::ALL.iter().map(|&resource| RLimit { resource, soft: 1, hard: RLimit::UNLIMITED }).collect(),
         limits: RunLimits { wall_us: Some(1), cpu_us: Some(u64::MAX), memory_bytes: None, processes: Some(64) },
-        group: Some(RunGroup { group: 2, cpu_base_us: 3, oom_base: u64::MAX }),
+        group: Some(RunGroup { group: 2, cpu_base_us: 3, oom_base: u64::MAX, memory_base_bytes: 4 }),
         filter: 5,
         trace: Some(Box::new(TraceConfig { learn: true, ..TraceConfig::default() })),
         landlock: Some(Box::new(Landlock {
@@ -36,12 +36,20 @@ fn requests() -> Vec<RequestBody<'static>> {
             bind: Some(vec![]),
             degrade: true,
         })),
+        sample_us: 1000,
         fds: 3,
         terminal: Some(Terminal { size: WindowSize { columns: 80, rows: u16::MAX }, keyboard: true, screen: false }),
         flags: ExecFlags { execute_fd: true, sync: true, report_start: true },
     };
-    let files =
-        GroupFiles { v1_tasks: 5, v2_directory: true, v2_kill: false, cpu: Some(CpuCounter::Stat), oom_kills: true };
+    let files = GroupFiles {
+        v1_tasks: 5,
+        v2_directory: true,
+        v2_kill: false,
+        cpu: Some(CpuCounter::Stat),
+        oom_kills: true,
+        memory: true,
+        processes: Some(true),
+    };
     let filter =
         Filter { filter: 5, reach: Reach::ALL, token: [u64::MAX, 1, 2, 3, 4, 0], program: b"\x06\0\0\0\0\0\xff\x7f" };
     vec![
@@ -108,12 +116,15 @@ fn replies() -> Vec<ReplyBody> {
         let disallowed = (verdict == Verdict::DisallowedSyscall).then_some(call);
         ReplyBody::Ended(Outcome { verdict, usage, disallowed, group_killed: true, untouched: true })
     });
+    // The longest that there can be.
+    let widest = Sample { time_us: u64::MAX, cpu_us: u64::MAX, memory_bytes: u64::MAX, processes: u32::MAX };
     let others = vec![
         ReplyBody::Hello { version: VERSION },
         ReplyBody::Done,
         ReplyBody::Opened(vec![Ok(Opened { ticket: 9 }), Err(failure())]),
         ReplyBody::Started,
         ReplyBody::SyncPoint,
+        ReplyBody::Timeline(vec![widest; SAMPLES_MAX]),
         ReplyBody::Failed(failure()),
     ];
     ends.into_iter().chain(others).collect()
@@ -152,7 +163,9 @@ fn every_message_arrives_as_it_was_sent() {
     }
     for (body, id) in replies().into_iter().zip(0..) {
         let reply = Reply { id, body };
-        assert_eq!(decode::<Reply>(&payload(&reply)), Ok(reply));
+        let payload = payload(&reply);
+        assert!(payload.len() < PACKET_MAX, "{}", payload.len());
+        assert_eq!(decode::<Reply>(&payload), Ok(reply));
     }
     for cgroup in [false, true] {
         let order = Order::Launch(Box::new(Launch { id: 1, setup: setup(), cgroup }));

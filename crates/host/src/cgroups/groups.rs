@@ -3,6 +3,7 @@
 use super::housekeeper::{Job, hand_over};
 use super::parents::Tenancy;
 use crate::error::Error;
+use crate::filters::Filters;
 use crate::limits::Limits;
 use crate::lock;
 use hotcell_cgroup::{Container, Controllers, CpuCounter, CpuSet, Group, Reuse};
@@ -38,6 +39,8 @@ struct State {
 pub(crate) struct Numbered {
     pub(crate) number: u32,
     group: Group,
+    /// The filters that programs were born with here: on v1 init has a thread in it for each.
+    filters: Vec<u32>,
 }
 
 pub(crate) type BoxedGroup = Box<Numbered>;
@@ -106,14 +109,26 @@ impl Groups {
         }
     }
 
-    /// A free group with these limits set; `None` if there is none.
-    pub(crate) fn take(&self, limits: &hotcell_cgroup::Limits) -> Result<Option<Lease>, Error> {
+    /// A free group with these limits set, for a program with this filter; `None` if there is none.
+    pub(crate) fn take(
+        &self,
+        limits: &hotcell_cgroup::Limits,
+        filter: u32,
+        filters: &Filters,
+    ) -> Result<Option<Lease>, Error> {
         let free = lock(&self.state).free.pop();
-        free.map(|numbered| self.begin(numbered, limits)).transpose()
+        free.map(|numbered| self.begin(numbered, limits, filter, filters)).transpose()
     }
 
     /// Sets the limits of a run in a group.
-    pub(crate) fn begin(&self, mut numbered: BoxedGroup, limits: &hotcell_cgroup::Limits) -> Result<Lease, Error> {
+    pub(crate) fn begin(
+        &self,
+        mut numbered: BoxedGroup,
+        limits: &hotcell_cgroup::Limits,
+        filter: u32,
+        filters: &Filters,
+    ) -> Result<Lease, Error> {
+        numbered.admit(filter, filters);
         match numbered.group.begin(limits) {
             Ok(()) => Ok(Lease { numbered }),
             Err(error) => {
@@ -125,7 +140,8 @@ impl Groups {
     }
 
     /// Another group, which init has to be told of before anything else is done with it.
-    pub(crate) fn make(&self) -> Result<(BoxedGroup, Introduction), Error> {
+    /// Its first programs are expected to have this filter.
+    pub(crate) fn make(&self, filter: u32) -> Result<(BoxedGroup, Introduction), Error> {
         let mut state = lock(&self.state);
         let Some(init) = state.init else { return Err(Error::UseEarly) };
         let Some((container, _)) = &state.container else { return Err(Error::KeepContainer) };
@@ -135,7 +151,7 @@ impl Groups {
         state.next = number.wrapping_add(1);
         drop(state);
         let introduction = introduce(number, &group)?;
-        Ok((Box::new(Numbered { number, group }), introduction))
+        Ok((Box::new(Numbered { number, group, filters: vec![filter] }), introduction))
     }
 
     /// Has a group ready for the next run. It is dropped if the container is gone.
@@ -176,6 +192,17 @@ impl Drop for Groups {
 }
 
 impl Numbered {
+    /// Before a run with this filter: who clones it counts as a process on v1, and so do those that cloned others.
+    fn admit(&mut self, filter: u32, filters: &Filters) {
+        if self.filters != [filter] {
+            self.filters.retain(|known| *known == 0 || filters.knows(*known));
+            if !self.filters.contains(&filter) {
+                self.filters.push(filter);
+            }
+        }
+        self.group.set_resident_threads(self.filters.len() as u64);
+    }
+
     /// What its last run used, and whether another may have it.
     pub(crate) fn finish(&mut self, killed: bool) -> (Option<hotcell_cgroup::Usage>, bool) {
         let usage = self.group.usage().ok();
@@ -187,7 +214,9 @@ impl Numbered {
     /// For init, with what the counters say now.
     pub(crate) fn as_run_group(&self) -> RunGroup {
         let (cpu_base_us, oom_base) = self.group.start_counts();
-        RunGroup { group: self.number, cpu_base_us, oom_base }
+        // Some pages: a group with more in it serves no other run.
+        let memory_base_bytes = self.group.start_memory_bytes().try_into().unwrap_or(u32::MAX);
+        RunGroup { group: self.number, cpu_base_us, oom_base, memory_base_bytes }
     }
 }
 
@@ -228,5 +257,11 @@ fn introduce(group_number: u32, group: &Group) -> Result<Introduction, Error> {
     }
     files.oom_kills = instruments.oom_kills.is_some();
     descriptors.extend(instruments.oom_kills);
+    files.memory = instruments.memory.is_some();
+    descriptors.extend(instruments.memory);
+    if let Some((counter, has_own)) = instruments.processes {
+        files.processes = Some(has_own);
+        descriptors.push(counter);
+    }
     Ok(Introduction { group: group_number, files, descriptors })
 }

@@ -3,7 +3,9 @@
 use crate::support::container;
 use hotcell_host::policy::Profile;
 use hotcell_host::protocol::Verdict;
-use hotcell_host::{Accounting, CgroupChoice, Error, Limits, Program, Seccomp, blocking::Container, default_setup};
+use hotcell_host::{
+    Accounting, CgroupChoice, Error, Event, Limits, Program, Seccomp, blocking::Container, default_setup,
+};
 use std::sync::Arc;
 
 fn limited<'a>(args: &'a [u8], limits: Limits) -> Program<'a> {
@@ -96,4 +98,29 @@ fn a_parent_that_cannot_be_made_is_an_error_only_where_it_was_asked_for() {
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("made in a cgroup that is not there"),
     }
+}
+
+#[test]
+fn what_is_used_is_seen_in_the_course_of_time() {
+    let Some(container) = container() else { return };
+    let program =
+        Program { sample_us: Some(1000), ..limited(BUSY, Limits { cpu_us: Some(80_000), ..Limits::default() }) };
+    let run = container.master().execve(program, &[], container.sink());
+    let Event::Timeline(samples) = container.mailbox().wait(run) else { panic!("a timeline comes before the end") };
+    let outcome = container.ended(run).unwrap();
+    assert_eq!(outcome.verdict, Verdict::CpuTimeLimit);
+    let used = outcome.usage.user_us + outcome.usage.system_us;
+    let last = samples.last().expect("a run of 80 ms is seen");
+    // The look that found the limit exceeded is followed by one for the timeline.
+    assert!(
+        last.cpu_us > 80_000 && last.cpu_us <= used && last.time_us <= outcome.usage.wall_us,
+        "{last:?} {outcome:?}"
+    );
+    assert!(samples.is_sorted_by_key(|sample| (sample.time_us, sample.cpu_us)), "{samples:?}");
+    // (Memory may be nothing beyond what the group was charged for in advance.)
+    assert!(samples.iter().any(|sample| sample.processes >= 1), "{samples:?}");
+
+    // Nobody pays for what the run before asked for.
+    let plain = container.master().execve(Program::new(b"true\0"), &[], container.sink());
+    assert!(matches!(container.mailbox().wait(plain), Event::Ended(_)));
 }
