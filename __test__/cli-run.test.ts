@@ -1,5 +1,5 @@
 // hotcell run: streams, exit codes, verdicts, files, walls and signals, of the built command on pipes.
-import { execFile, spawn } from 'node:child_process'
+import { execFile, execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
@@ -192,6 +192,57 @@ test.serial('files go in and out', async (t) => {
   t.is(code, 4)
   t.is(readFileSync(join(folder, 'sum'), 'utf8'), 'one\none\n')
   t.is(readFileSync(join(folder, 'out', 'two'), 'utf8'), 'two\n')
+})
+
+test.serial('directories go in, come out as archives, and lie under changes', async (t) => {
+  const folder = temporaryFolder(t)
+  chmodSync(folder, 0o755)
+  mkdirSync(join(folder, 'project', 'sub'), { recursive: true })
+  writeFileSync(join(folder, 'project', 'sub', 'a'), 'one\n')
+  writeFileSync(join(folder, 'project', 'b'), 'two\n')
+  const copied = await cli(
+    [
+      'run',
+      '--copy-in',
+      'project',
+      '--copy-out',
+      'project:out.tar',
+      '--',
+      'sh',
+      '-c',
+      'cat project/sub/a; echo > project/c',
+    ],
+    { cwd: folder },
+  )
+  t.deepEqual([copied.code, copied.stdout, copied.stderr], [0, 'one\n', ''])
+  const listed = execFileSync('tar', ['-tf', join(folder, 'out.tar')], { encoding: 'utf8' })
+  t.deepEqual(listed.trim().split('\n').toSorted(), ['b', 'c', 'sub/', 'sub/a'])
+  const noArchive = await cli(['run', '--copy-in', 'project', '--copy-out', 'project:out', 'true'], { cwd: folder })
+  t.is(noArchive.code, 125)
+  t.regex(noArchive.stderr, /EISDIR.*ends in \.tar/)
+
+  const script = 'rm b; echo three > new; echo four >> sub/a'
+  const args = ['--overlay', 'project:/w/p', '--cwd', '/w/p', '--changes', 'changes.json', '--', 'sh', '-c', script]
+  const overlaid = await cli(['run', ...args], { cwd: folder })
+  if (mode === 'rootless-ranges') return t.pass('what belongs to the user is nobody’s there')
+  t.deepEqual([overlaid.code, overlaid.stderr], [0, ''])
+  const changes: unknown = JSON.parse(readFileSync(join(folder, 'changes.json'), 'utf8'))
+  t.deepEqual(changes, { '/w/p': { added: ['new'], changed: ['sub/a'], deleted: ['b'] } })
+  t.is(readFileSync(join(folder, 'project', 'b'), 'utf8'), 'two\n')
+  return undefined
+})
+
+test.serial('a timeline is a page', async (t) => {
+  const folder = temporaryFolder(t)
+  const { code, stderr } = await cli(['run', '--timeline', 'out.html', '--', 'sh', '-c', 'sleep 0.1; exit 3'], {
+    cwd: folder,
+  })
+  t.deepEqual([code, stderr], [3, ''])
+  const page = readFileSync(join(folder, 'out.html'), 'utf8')
+  t.regex(page, /^<!doctype html>/i)
+  t.regex(page, /sleep 0\.1; exit 3/)
+  const refused = await cli(['run', '--timeline', 'absent/out.html', 'true'], { cwd: folder })
+  t.regex(refused.stderr, /--timeline: ENOENT/)
 })
 
 test.serial('a file that is not there to be copied is no success, and does not hide a failure', async (t) => {

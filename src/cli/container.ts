@@ -50,6 +50,7 @@ function mounts(values: ContainerValues): Mount[] {
     ...values.bind.map(({ host, container }): Mount => {
       return { type: 'bind', source: host, target: container, readOnly: false }
     }),
+    ...values.overlay.map(({ host, container }): Mount => ({ type: 'overlay', source: host, target: container })),
     ...values.tmpfs.map(({ target, sizeBytes }): Mount => ({ type: 'tmpfs', target, sizeBytes })),
   ]
   // What stands at the place of a default mount takes that place; whatever else is mounted comes after all of those.
@@ -61,7 +62,7 @@ function mounts(values: ContainerValues): Mount[] {
 }
 
 /** A path of the container. */
-function absolute(path: string): string {
+export function absolute(path: string): string {
   return resolve('/w', path)
 }
 

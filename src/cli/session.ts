@@ -2,15 +2,18 @@
  * One run of a program on behalf of a command: container, files in, program, files out, verdict. `run`, `shell` and `trace` are this with different
  * observers.
  */
+import { createWriteStream } from 'node:fs'
 import { stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 import { AbortError } from '../abort.js'
-import { Execution } from '../execution.js'
+import type { Execution } from '../execution.js'
 import { Master } from '../master.js'
 import type { Limits } from '../options/limits.js'
 import type { SpawnOptions } from '../options/run-options.js'
 import { outputLimit, type RunResult } from '../result.js'
-import { containerOptions, landlockRules, runLimits, type ContainerValues } from './container.js'
+import type { Changes } from '../tree/changes.js'
+import { absolute, containerOptions, landlockRules, runLimits, type ContainerValues } from './container.js'
 import type { Values } from './definition.js'
 import { exitCodeFor } from './failure.js'
 import { HOTCELL_FAILED } from './exit-codes.js'
@@ -20,14 +23,12 @@ import { relayInput, relayOutput } from './relay.js'
 import type { files, report } from './shared-options.js'
 import { openSink, stderr, type Sink } from './sink.js'
 import { styleFor } from './style.js'
-import { CliError } from './usage-error.js'
 import { exitCodeOf, failureObject, usageLine, verdictLine, verdictObject } from './verdict.js'
 
 export type SessionValues = ContainerValues & Values<(typeof files)['options'] & (typeof report)['options']>
 
 /**
- * Whoever wants to know more of a run than how it ended. A timeline, for one: `prepare` asks for the trace, `observe` looks at
- * cgroup figures while it runs, `finish` writes the page.
+ * Whoever wants to know more of a run than how it ended. A timeline, for one: `prepare` asks for it, `finish` writes the page.
  */
 export interface Observer {
   /** Adds to what is asked of the API, before the program is started. */
@@ -78,12 +79,12 @@ async function runProgram(
   { command, values, terminal, env, observers = [] }: Session,
   interruption: Interruption,
 ): Promise<{ result: RunResult; copied: boolean }> {
-  const host = terminal ? requireTerminal() : undefined
+  const host = terminal ? HostTerminal.require() : undefined
   const options = containerOptions(values)
   const spawnOptions: SpawnOptions = { cwd: values.cwd, landlock: landlockRules(values) }
   for (const observer of observers) observer.prepare?.(spawnOptions)
   if (env !== undefined) options.env = { ...env, ...(options.env as Record<string, string | undefined>) }
-  if (host !== undefined) Object.assign(spawnOptions, { tty: host.size })
+  if (host !== undefined) spawnOptions.tty = host.size
 
   const master = await Master.create({ ...options, signal: interruption.signal })
   try {
@@ -97,24 +98,13 @@ async function runProgram(
       if (!execution.kill(signal)) interruption.die()
     })
     const result = await attend(execution, master, values, host, observers)
-    const copied = await copyOut(master, values)
+    const copied = (await copyOut(master, values)) && (await writeChanges(master, values))
     for (const observer of observers) await observer.finish?.(result)
     return { result, copied }
   } finally {
     host?.restore()
     await master.destroy()
   }
-}
-
-function requireTerminal(): HostTerminal {
-  if (typeof (Execution.prototype as { resize?: unknown }).resize !== 'function') {
-    throw new CliError(
-      'this version of hotcell has no terminals in containers yet. Use hotcell run without --tty',
-      'ERR_HOTCELL_UNSUPPORTED',
-      HOTCELL_FAILED,
-    )
-  }
-  return HostTerminal.require()
 }
 
 /** Relays the streams until the run is over and everything was passed on. */
@@ -139,9 +129,7 @@ async function attend(
       failure ??= error
       kill()
     })
-  const resize = (columns: number, rows: number): void => {
-    ;(execution as unknown as { resize(columns: number, rows: number): void }).resize(columns, rows)
-  }
+  const resize = (columns: number, rows: number): void => void execution.resize(columns, rows)
 
   const work = [orKill(relayOutput(execution.stdout, 1, limit, exceeded('stdout')))]
   if (host === undefined) work.push(orKill(relayOutput(execution.stderr, 2, limit, exceeded('stderr'))))
@@ -177,14 +165,39 @@ async function copyOut(master: Master, values: SessionValues): Promise<boolean> 
   let all = true
   for (const { host, container } of values['copy-out']) {
     try {
-      const content = await master.copyOut(container, { maxBytes: values['copy-out-max'] })
-      await writeFile(await place(host, container), content)
+      await copyOutTo(await place(host, container), master, container, values['copy-out-max'])
     } catch (error) {
       all = false
-      await stderr.write(`hotcell: --copy-out: ${(error as Error).message}\n`)
+      const hint = (error as NodeJS.ErrnoException).code === 'EISDIR' ? '; give it a target that ends in .tar' : ''
+      await stderr.write(`hotcell: --copy-out: ${(error as Error).message}${hint}\n`)
     }
   }
   return all
+}
+
+/** A file as it is, a directory as an archive. That is not unpacked here: its names and links are the program's. */
+async function copyOutTo(file: string, master: Master, path: string, maxBytes: number | undefined): Promise<void> {
+  try {
+    await writeFile(file, await master.copyOut(path, { maxBytes }))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EISDIR' || !file.endsWith('.tar')) throw error
+    await pipeline(master.copyOutTar(path, { maxBytes }), createWriteStream(file))
+  }
+}
+
+/** Whether they could be written, if they were asked for. */
+async function writeChanges(master: Master, values: SessionValues): Promise<boolean> {
+  const file = values.changes
+  if (file === undefined) return true
+  try {
+    const changes: Record<string, Changes> = {}
+    for (const { container } of values.overlay) changes[absolute(container)] = await master.changes(container)
+    await writeFile(file, `${JSON.stringify(changes, null, 2)}\n`)
+    return true
+  } catch (error) {
+    await stderr.write(`hotcell: --changes: ${(error as Error).message}\n`)
+    return false
+  }
 }
 
 /** In a directory, under its own name. */

@@ -99,6 +99,12 @@ export const filesIn = group('Files', {
     details:
       'Programs write to the host then, as another user than you if you are root: what they are to write must be writable for all. Nothing limits how much they write but --file-size.',
   },
+  overlay: {
+    value: hostToContainer,
+    repeatable: true,
+    summary: "mount a directory of the host that programs may change, while the host's stays as it is",
+    details: 'What they change is in memory, and gone with the container. --changes tells what it was.',
+  },
   tmpfs: {
     value: tmpfs,
     repeatable: true,
@@ -118,8 +124,8 @@ export const filesIn = group('Files', {
   'copy-in': {
     value: copyIn,
     repeatable: true,
-    summary: 'copy a file of the host into the container before the run',
-    details: 'Without a target, into /w under its own name.',
+    summary: 'copy a file or a directory of the host into the container before the run',
+    details: 'Without a target, into /w under its own name. A directory is copied with all that is in it.',
   },
 })
 
@@ -130,7 +136,11 @@ export const files = group('Files', {
     repeatable: true,
     summary: 'copy a file of the container out after the run, however it ended',
     details:
-      'Without a target, into the working directory under its own name. Each may have up to --copy-out-max bytes.',
+      'Without a target, into the working directory under its own name. Each may have up to --copy-out-max bytes. A directory needs a target that ends in .tar: it becomes an archive, which is not unpacked, because what is in it comes from the program.',
+  },
+  changes: {
+    value: hostPath('file'),
+    summary: 'write to this file, as JSON, what was added, changed and deleted in each --overlay',
   },
   'copy-out-max': { value: size, summary: 'how large a file may be that is copied out', default: '64M' },
 })
@@ -221,6 +231,11 @@ export const remarks = {
 } as const
 
 export const report = group('Report', {
+  timeline: {
+    value: hostPath('file'),
+    summary: 'write a page with charts of CPU time, memory and processes in the course of the run',
+    details: 'One HTML file that needs nothing else, to be opened by a browser.',
+  },
   json: {
     value: destination,
     implied: 'stderr',

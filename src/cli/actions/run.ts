@@ -1,16 +1,16 @@
 /** `hotcell run`. */
 import type { groups } from '../commands/run.js'
 import type { Action } from '../definition.js'
-import { runSession, type Observer } from '../session.js'
+import { runSession } from '../session.js'
 import { terminalEnvironment } from '../terminal-environment.js'
+import { timelinePage } from '../timeline-page.js'
 
 export const run: Action<typeof groups> = async ({ values, operands }) => {
-  const observers: Observer[] = []
   return await runSession({
     command: operands,
     values,
     terminal: values.tty,
     env: values.tty ? terminalEnvironment() : {},
-    observers,
+    observers: timelinePage(values.timeline),
   })
 }

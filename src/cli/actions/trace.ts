@@ -50,7 +50,7 @@ export const trace: Action<typeof groups> = async ({ values, operands }) => {
     },
   }
   try {
-    const session = { ...values, json: undefined }
+    const session = { ...values, json: undefined, timeline: undefined }
     return await runSession({ command: operands, values: session, terminal: false, observers: [observer] })
   } finally {
     await writer.end()
