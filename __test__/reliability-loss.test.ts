@@ -91,7 +91,7 @@ test.serial('init that does not answer', async (t) => {
   t.false(isAlive(destroyed.pid))
   await Promise.all([
     // A container that cannot be cancelled is lost; what of it was in flight says so.
-    within(run.result, 'the cancelled run', 8_000).then(
+    within(run.result, 'the cancelled run', 13_000).then(
       () => t.fail('it ended'),
       (error: Error & { code?: string }) =>
         t.true(error.name === 'AbortError' || error.code === 'ERR_HOTCELL_TIMEOUT', String(error)),
