@@ -15,6 +15,7 @@ import { rate, scale, timeScale, type Scale } from './page/scale.js'
 import { script } from './page/script.js'
 import { style } from './page/style.js'
 import { cores, count, percent, size, time } from './page/units.js'
+import type { Usage } from '../result.js'
 import { story, verdict, type Told } from './page/verdict.js'
 import { syscallClasses, type SyscallClass } from './syscalls.js'
 import type { Timeline } from './timeline.js'
@@ -49,7 +50,7 @@ const LIMIT_FACTOR = 2.2
  * await writeFile('run.html', renderTimeline(result, { title: 'Problem 7, test 3' }))
  * ```
  */
-export function renderTimeline(result: Told, options: RenderTimelineOptions = {}): string {
+export function renderTimeline(result: Usage & { status?: string }, options: RenderTimelineOptions = {}): string {
   checkNames(options, allowed)
   const timeline = (result as Told | null | undefined)?.timeline
   if (timeline === undefined)

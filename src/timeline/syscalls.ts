@@ -5,10 +5,18 @@
  */
 
 /** What system calls are about, in the order in which charts stack them. */
-export const syscallClasses = ['file', 'memory', 'process', 'network', 'signal', 'time', 'other'] as const
+export const syscallClasses = [
+  'file',
+  'memory',
+  'process',
+  'network',
+  'signal',
+  'time',
+  'other',
+] as const satisfies readonly SyscallClass[]
 
 /** What a system call is about. */
-export type SyscallClass = (typeof syscallClasses)[number]
+export type SyscallClass = 'file' | 'memory' | 'process' | 'network' | 'signal' | 'time' | 'other'
 
 /** System calls in the course of time. */
 export interface TimelineSyscalls {
