@@ -79,7 +79,8 @@ terminal('without a program it is a shell of the container', async (t) => {
   const { type, shows, ended } = onTerminal(t, ['shell'])
   await shows(/[$#] $/)
   type('echo home is $HOME, term is $TERM\r')
-  await shows('home is /w, term is xterm')
+  // With the next prompt the shell reads keys as such: what was typed for a command is no end of the shell's own input.
+  await shows(/home is \/w, term is xterm[^\n]*\n[^\n]*[$#] $/)
   type('\u0004')
   t.is((await ended()).code, 0)
 })
