@@ -17,6 +17,9 @@ use std::io::{self, PipeWriter, Read, Write, pipe};
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::thread;
 
+/// Of the thread that frees files (setpriority(2)).
+const DISPOSER_NICE: i32 = 5;
+
 /// Replaces what runs can leave behind, but for terminals ([`crate::tty::Devpts`]).
 #[derive(Debug, Default)]
 pub struct Resetter {
@@ -68,6 +71,8 @@ fn start_disposer() -> Option<PipeWriter> {
     let close_all = move || {
         // A thread keeps the namespaces that it started with, and what is in them: not those of the runs to come.
         let _ = process::unshare(libc::CLONE_NEWIPC);
+        // Not ahead of whoever was answered, as pid 1 is.
+        let _ = process::set_nice(process::thread_id(), DISPOSER_NICE);
         let _ = capability::set(capability::Capabilities::NONE);
         let mut number = [0; 4];
         while numbers.read_exact(&mut number).is_ok() {

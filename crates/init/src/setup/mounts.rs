@@ -106,7 +106,10 @@ impl TmpfsOptions {
         context.set(c"nr_inodes", &number(self.limits.inodes)?)?;
         context.set(c"uid", &number(self.owner.uid.into())?)?;
         context.set(c"gid", &number(self.owner.gid.into())?)?;
-        context.set(c"mode", if self.is_shared { c"1777" } else { c"0755" })?;
+        // 1777 is the default (tmpfs(5)).
+        if !self.is_shared {
+            context.set(c"mode", c"0755")?;
+        }
         let no_exec = if self.no_exec { attribute::NOEXEC } else { 0 };
         context.mount(attribute::NOSUID | attribute::NODEV | attribute::NOATIME | no_exec)
     }
