@@ -42,6 +42,8 @@ test('a program starts with defaults', async (t) => {
     group: '1',
   }
   t.like(Object.fromEntries(found), expected)
+  // A user cannot become nicer than he was.
+  if (mode === 'root' || mode === 'degraded') t.is(found.get('nice'), '0')
 })
 
 test('no core dump can be had, nor a handler of the host’s be run for one', async (t) => {

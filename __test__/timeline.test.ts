@@ -71,8 +71,8 @@ onEachBackend('memory that is held is seen', async (t, backend) => {
   const samples = measured(timelineOf(t, result))
   t.true(most(samples, 'memoryBytes') > 8 * MB, String(most(samples, 'memoryBytes')))
   t.true(most(samples, 'memoryBytes') < 64 * MB, String(most(samples, 'memoryBytes')))
-  // The look that found the limit exceeded is one of them.
-  t.true((samples.at(-1)?.cpuTimeMs as number) > 300, JSON.stringify(samples.at(-1)))
+  // The looks go on up to the limit. (Where init adds up what it finds in /proc, the last one may be a moment before.)
+  t.true((samples.at(-1)?.cpuTimeMs as number) > 280, JSON.stringify(samples.at(-1)))
 })
 
 onEachBackend('processes are counted, and nobody else’s', async (t, backend) => {

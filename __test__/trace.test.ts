@@ -22,6 +22,7 @@ import {
   threads,
   zombies,
 } from './support/counters.js'
+import { rejects } from './support/errors.js'
 import { createMaster, hostHas, mode } from './support/mode.js'
 import { within } from './support/waiting.js'
 
@@ -636,3 +637,17 @@ for (const [name, file, args] of [
     t.true(learned.landlock.execute.length > 0)
   })
 }
+
+test('what was learned of a script has the script and its interpreter', async (t) => {
+  const master = await createMaster(t)
+  await master.copyIn(Buffer.from('#!/bin/sh\necho "$0" ran\n'), 'script', { mode: 0o755 })
+  const learned = await learn(master, './script', [])
+  t.true(learned.files.execute.includes('/w/script'), JSON.stringify(learned.files))
+  t.true(learned.files.execute.some((path) => path !== '/w/script'))
+  if (!(await hostHas('landlock'))) return
+  const both = { seccomp: learned.seccomp, landlock: learned.landlock }
+  t.like(await master.run('./script', [], both), { status: 'ok', stdout: './script ran\n' })
+  // Without the right to it, it is not executed.
+  const execute = (learned.landlock.execute ?? []).filter((path) => !path.startsWith('/w'))
+  await rejects(t, master.run('./script', [], { landlock: { ...learned.landlock, execute } }), 'EACCES')
+})

@@ -227,6 +227,16 @@ impl Files {
         self.places.mapped(pid)
     }
 
+    /// What was asked to be executed, if that is no ELF file but a script: it takes the right to execute both.
+    pub fn script(&mut self, pid: i32) -> Option<&[u8]> {
+        self.names.clear();
+        let is_known = self.places.executable(pid, &mut self.names);
+        let start = self.names.len();
+        let is_file = is_known && self.places.executed(pid, &mut self.names);
+        let (program, asked) = self.names.split_at(start);
+        (is_file && program != asked).then_some(asked)
+    }
+
     /// For what is learned from an execve.
     pub fn executable(&mut self, pid: i32) -> Option<&[u8]> {
         self.names.clear();

@@ -13,6 +13,7 @@
 
 use crate::error::Error;
 use crate::look::{c_string, duplicate, is_in_proc, is_read_only, is_same, open, open_how, read_link, status};
+use crate::memory;
 use std::ffi::{CStr, CString};
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -104,6 +105,28 @@ impl Places {
             into.truncate(into.len() - DELETED.len());
         }
         is_read
+    }
+
+    /// The path that a process which has just executed a program gave for it: of a script that is not the interpreter's (getauxval(3), `AT_EXECFN`).
+    /// Appended to `into` as what it leads to; `false` if that is no file.
+    pub fn executed(&self, pid: i32, into: &mut Vec<u8>) -> bool {
+        const AT_EXECFN: u64 = 31;
+        let mut vector = Vec::new();
+        if self.open_to_read(pid, "auxv").is_none_or(|mut auxv| auxv.read_to_end(&mut vector).is_err()) {
+            return false;
+        }
+        let (words, _) = vector.as_chunks::<8>();
+        let (pairs, _) = words.as_chunks::<2>();
+        let address = pairs
+            .iter()
+            .find_map(|[kind, value]| (u64::from_ne_bytes(*kind) == AT_EXECFN).then(|| u64::from_ne_bytes(*value)));
+        let Some(address) = address else { return false };
+        let mut given = Vec::new();
+        let (range, _) = memory::read_string(pid, address, PATH_MAX, &mut given);
+        let Some(path) = given.get(range) else { return false };
+        let has_own_root = self.has_own_root(pid);
+        let request = Request { pid, tid: pid, dir: None, path, follow: true, resolve: 0, has_own_root };
+        matches!(self.resolve(request, into), Place::File { is_directory: false })
     }
 
     /// The files that a process which has just executed a program maps to execute: the program, and its ELF interpreter, which nobody asks for by a call.

@@ -86,9 +86,11 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
     }
     // SAFETY: no memory involved.
     unsafe { raw::umask(&plan.pass, 0o022) };
-    // Pid 1 may be ahead of its programs (`launcher`); where it is behind, with a host that is nice, so are they, and this fails.
-    // SAFETY: no memory involved.
-    unsafe { raw::setpriority(&plan.pass, libc::PRIO_PROCESS as i32, 0, 0) };
+    if !plan.is_born_level {
+        // Pid 1 may be ahead of its programs (`launcher`); where it is behind, with a host that is nice, so are they, and this fails.
+        // SAFETY: no memory involved.
+        unsafe { raw::setpriority(&plan.pass, libc::PRIO_PROCESS as i32, 0, 0) };
+    }
     if plan.is_on_one_cpu {
         // The cpuset has the say.
         // SAFETY: the kernel reads a static set.

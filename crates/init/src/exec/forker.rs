@@ -52,7 +52,7 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32};
 
 /// How long to wait for a child to stop behind its execve until looking again, in nanoseconds.
 const HAND_OVER_NS: i64 = 20_000;
@@ -155,6 +155,8 @@ struct Shared {
     failed_index: AtomicU32,
     failed_errno: AtomicI32,
     listener: AtomicI32,
+    /// Whether its children begin with a nice value of 0.
+    levels: AtomicBool,
 }
 
 // SAFETY: vectors and pointers are never changed after the thread has started; all else is atomic. The stack has one user, its child.
@@ -207,6 +209,7 @@ impl Forker {
             failed_index: AtomicU32::new(0),
             failed_errno: AtomicI32::new(0),
             listener: AtomicI32::new(-1),
+            levels: AtomicBool::new(false),
         });
         let argument = ptr::from_ref::<Shared>(&shared).cast_mut().cast();
         // SAFETY: the box outlives the thread, which is joined when this value is dropped; `main` keeps to raw system calls.
@@ -283,6 +286,7 @@ impl Forker {
         }
         plan.pass = self.shared.pass;
         plan.is_on_one_cpu = self.keep_near();
+        plan.is_born_level = self.shared.levels.load(Acquire);
         plan.joins_keyring = self.reach().keyrings;
         plan.hides_cgroup = self.place.hides_cgroup && self.place.directory.is_some();
         let progress = reports.then(|| watch_progress(&mut plan)).transpose();
@@ -400,6 +404,10 @@ impl Shared {
         // The change has undone it for the whole process (prctl(2)).
         // SAFETY: no memory involved.
         check(Step::EnterGroup, 0, unsafe { raw::prctl(none, libc::PR_SET_DUMPABLE, 0) })?;
+        let (policy, priority) = (libc::SCHED_OTHER | libc::SCHED_RESET_ON_FORK, 0);
+        // SAFETY: the kernel reads one int.
+        let levels = unsafe { raw::sched_setscheduler(none, 0, policy, &raw const priority) };
+        self.levels.store(levels == 0, Release);
         if let Some(program) = &self.program {
             // SAFETY: the kernel reads the program, which lives in the filter that `Place` holds.
             let result = unsafe { raw::seccomp(none, SET_MODE_FILTER, NEW_LISTENER, ptr::from_ref(program)) };

@@ -72,6 +72,8 @@ pub struct Plan {
     pub pass: Pass,
     /// Whether the thread that clones the child is bound to one CPU, which the program is not to be.
     pub is_on_one_cpu: bool,
+    /// Whether the kernel gives children of that thread a nice value of 0 where it has a lower one itself.
+    pub is_born_level: bool,
     pub rlimits: Vec<PlannedLimit>,
     pub cwd: *const libc::c_char,
     /// (uid, gid) to take, if they differ from init's.
@@ -203,6 +205,7 @@ impl Plan {
             closed: AtomicBool::new(false),
             pass: Pass::NONE,
             is_on_one_cpu: false,
+            is_born_level: false,
             pid: AtomicI32::new(0),
             clone_errno: AtomicI32::new(0),
             executed_us: AtomicU64::new(0),

@@ -116,6 +116,9 @@ impl<S: Sink> Supervisor<S> {
         for path in files.mapped(pid) {
             learned.add_file(&path, Operations::EXECUTE);
         }
+        if let Some(path) = files.script(pid) {
+            learned.add_file(path, Operations::EXECUTE);
+        }
     }
 
     /// The last stop of a thread, with everything of it still there.
