@@ -34,16 +34,24 @@ fn the_peak_of_memory_is_each_runs_own() {
     on_each("peak", Controllers::NONE.with(Controller::Memory), |cell| {
         for megabytes in [64, 16, 32] {
             let bytes: u64 = megabytes << 20;
-            if cell.group.reuse().unwrap() != Reuse::Yes {
-                cell.renew();
+            let mut peaks = Vec::new();
+            // Whoever reads the program's file when it is not in memory (any more) is charged for that, too.
+            for _ in 0..3 {
+                if cell.group.reuse().unwrap() != Reuse::Yes {
+                    cell.renew();
+                }
+                assert_eq!(cell.run(&Limits::default(), &["hold", &bytes.to_string()]), End::Exit(0));
+                let Some(peak) = cell.usage.memory_peak_bytes else {
+                    eprintln!("skipped the peak of memory on {}: the kernel does not tell it", cell.kind);
+                    return;
+                };
+                peaks.push(peak);
+                if peak.abs_diff(bytes) <= (1 << 20).max(bytes * 3 / 100) {
+                    break;
+                }
             }
-            assert_eq!(cell.run(&Limits::default(), &["hold", &bytes.to_string()]), End::Exit(0));
-            let Some(peak) = cell.usage.memory_peak_bytes else {
-                eprintln!("skipped the peak of memory on {}: the kernel does not tell it", cell.kind);
-                return;
-            };
-            let error = peak.abs_diff(bytes);
-            assert!(error <= (1 << 20).max(bytes * 3 / 100), "{}: {peak} of {bytes}", cell.kind);
+            let error = peaks.last().unwrap().abs_diff(bytes);
+            assert!(error <= (1 << 20).max(bytes * 3 / 100), "{}: {peaks:?} of {bytes}", cell.kind);
         }
     });
 }
