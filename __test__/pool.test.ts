@@ -90,6 +90,25 @@ test('a cell in which nothing was left is the next one’s at once; any trace of
   }
 })
 
+test('a copy that goes on when its turn is over reaches nobody, and neither does what it is still to read', async (t) => {
+  const pool = await createPool(t, { size: 1 })
+  await pool.run('true')
+  await idle(pool, 1)
+  const archive = new PassThrough()
+  await pool.use(async (master) => {
+    void master.copyInTar(archive, 'left').catch(() => undefined)
+    // Nothing is left of it yet, and nothing asked for.
+    await master.run('true')
+  })
+  t.is(pool.stats.resetting, 1)
+  const look = await pool.use(async (master) => {
+    archive.end(Buffer.alloc(1024))
+    await once(archive, 'close')
+    return await master.run('ls', ['-A', '/w'])
+  })
+  t.is(look.stdout, '')
+})
+
 test('64 runs at once on 2 cells, first come, first served', async (t) => {
   const pool = await createPool(t, { size: 2 })
   const order: number[] = []

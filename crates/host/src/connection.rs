@@ -25,7 +25,7 @@ use nix::libc;
 use nix::sys::epoll::EpollFlags;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,8 @@ pub(crate) struct Connection {
     prepare: bool,
     /// How many resets it was asked for.
     pub(crate) resets: AtomicU32,
+    /// How many copies and listings of directories go on, each of which may ask for something at any moment.
+    pub(crate) transfers: AtomicU32,
     pub(crate) state: Mutex<State>,
 }
 
@@ -123,6 +125,7 @@ impl Connection {
             groups,
             prepare,
             resets: AtomicU32::new(0),
+            transfers: AtomicU32::new(0),
             state: Mutex::new(State {
                 phase: Phase::Launching,
                 cause: None,
@@ -161,7 +164,7 @@ impl Connection {
 
     /// Whether a reset would have nothing to do.
     pub(crate) fn is_untouched(&self) -> bool {
-        lock(&self.state).untouched
+        self.transfers.load(Ordering::SeqCst) == 0 && lock(&self.state).untouched
     }
 
     fn socket(&self) -> Option<Arc<OwnedFd>> {

@@ -25,9 +25,16 @@ pub(super) struct Calls {
     resets: u32,
 }
 
+impl Drop for Calls {
+    fn drop(&mut self) {
+        self.connection.transfers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Calls {
     pub(super) fn new(connection: Arc<Connection>, stop: Arc<AtomicBool>) -> Self {
         let mailbox = Mailbox::new();
+        connection.transfers.fetch_add(1, Ordering::SeqCst);
         let resets = connection.resets.load(Ordering::SeqCst);
         Self { connection, sink: mailbox.clone(), mailbox, stop, resets }
     }
