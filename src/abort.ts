@@ -63,6 +63,20 @@ export class Checkpoint extends Cancellation {
   protected cancel(): void {}
 }
 
+/** A cancellation that somebody is told of. */
+export class ToldCancellation extends Cancellation {
+  readonly #tell: () => void
+
+  constructor(signal: AbortSignal | undefined, tell: () => void) {
+    super(signal)
+    this.#tell = tell
+  }
+
+  protected cancel(): void {
+    this.#tell()
+  }
+}
+
 /** Throws if the signal is aborted already: then nothing is started. */
 export function refuseAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new AbortError(signal)

@@ -3,13 +3,13 @@
  * target; its content is written from here, by this process or for it by the kernel; and `commit` renames it over whatever stands at the path. So
  * a program never sees half a file, and a copy that fails or is cancelled leaves what was there.
  */
-import { Cancellation, refuseAborted } from './abort.js'
+import { refuseAborted } from './abort.js'
 import type { Container } from './binding.js'
 import { expect } from './bridge.js'
 import { checkSource, openSource, stopContent, type Content, type CopySource } from './copy-source.js'
 import { closeFd, discardFd } from './descriptor.js'
 import { failure, hostFailure } from './errors.js'
-import { fill } from './fill.js'
+import { ContentCancellation, fill } from './fill.js'
 import { onLoss } from './loss.js'
 import { abortSignal, type Cancellable } from './options/cancellable.js'
 import { checkNames, names } from './options/names.js'
@@ -44,14 +44,6 @@ const allowed = names<CopyInOptions>('options', {
   signal: true,
 })
 
-class CopyCancellation extends Cancellation {
-  content: Content | undefined
-
-  protected cancel(): void {
-    if (this.content !== undefined) stopContent(this.content)
-  }
-}
-
 export async function copyIn(
   container: Container,
   source: CopySource,
@@ -68,7 +60,7 @@ export async function copyIn(
   requireFileDescriptors('copyIn()')
   refuseAborted(signal)
 
-  const cancellation = new CopyCancellation(signal)
+  const cancellation = new ContentCancellation(signal)
   try {
     const content = await openSource(source)
     if (content.kind === 'directory') {
@@ -110,7 +102,7 @@ async function replace(
   mode: number,
   content: Content,
   maxBytes: number,
-  cancellation: CopyCancellation,
+  cancellation: ContentCancellation,
 ): Promise<void> {
   const { error, fd, ticket } = await expect(container, container.replace(path, mode)).settled
   if (error !== undefined) {

@@ -4,8 +4,9 @@
  * What is a regular file on this side goes through the kernel alone, part by part in libuv's thread pool (native `FileCopy`);
  * everything else passes through this process's memory. Between two parts or chunks the copy can be given up.
  */
+import { Cancellation } from './abort.js'
 import { binding } from './binding.js'
-import type { Content, FileContent } from './copy-source.js'
+import { stopContent, type Content, type FileContent } from './copy-source.js'
 import { writeAll, writeAllSync } from './descriptor.js'
 import { failure, HotcellError, hostFailure } from './errors.js'
 
@@ -13,6 +14,15 @@ import { failure, HotcellError, hostFailure } from './errors.js'
 const SYNC_BYTES = 64 * 1024
 /** A few milliseconds' worth. */
 const PART_BYTES = 8 * 1024 * 1024
+
+/** Gives up a source that is being read. */
+export class ContentCancellation extends Cancellation {
+  content: Content | undefined
+
+  protected cancel(): void {
+    if (this.content !== undefined) stopContent(this.content)
+  }
+}
 
 /** Where a source is written to. */
 export interface Target {

@@ -1,6 +1,6 @@
 /** Makes sealed files: of anything that can be copied, and of a file that a container has. */
 import { constants, fstatSync } from 'node:fs'
-import { Cancellation, refuseAborted } from './abort.js'
+import { refuseAborted } from './abort.js'
 import { binding, type Container } from './binding.js'
 import { ensureBridge, expect } from './bridge.js'
 import {
@@ -15,7 +15,7 @@ import {
 } from './copy-source.js'
 import { adoptFd, discardFd } from './descriptor.js'
 import { failure } from './errors.js'
-import { fill } from './fill.js'
+import { ContentCancellation, fill } from './fill.js'
 import { abortSignal, type Cancellable } from './options/cancellable.js'
 import { checkNames, names } from './options/names.js'
 import { containerPath, display, fileMode, integerOrInfinity, type ContainerPath } from './options/primitives.js'
@@ -34,14 +34,6 @@ const DEFAULT_MODE = 0o644
 const DOING = 'write the sealed file'
 
 const allowed = names<SealOptions>('options', { signal: true, maxBytes: true, mode: true })
-
-class SealCancellation extends Cancellation {
-  content: Content | undefined
-
-  protected cancel(): void {
-    if (this.content !== undefined) stopContent(this.content)
-  }
-}
 
 interface Plan {
   maxBytes: number
@@ -103,7 +95,7 @@ export async function sealFrom(
 }
 
 async function sealContent(open: () => Promise<Content>, planned: Plan, path?: string): Promise<SealedFile> {
-  const cancellation = new SealCancellation(planned.signal)
+  const cancellation = new ContentCancellation(planned.signal)
   const check = (): void => cancellation.check()
   let content: Content | undefined
   let fd = -1

@@ -10,7 +10,7 @@
  * everything is ended, and the first cause is what it rejects with. In each case it is over only when every turn is, and so when
  * everything that it has started is dead.
  */
-import { AbortError, Cancellation, refuseAborted } from '../abort.js'
+import { AbortError, refuseAborted, ToldCancellation } from '../abort.js'
 import { HotcellError } from '../errors.js'
 import type { Master } from '../master.js'
 import type { ContainerPath } from '../options/primitives.js'
@@ -33,19 +33,6 @@ interface Input {
   readonly args: readonly ContainerPath[]
   readonly options: RunOptions
   readonly ending: AbortController
-}
-
-class BatchCancellation extends Cancellation {
-  readonly #tell: () => void
-
-  constructor(signal: AbortSignal | undefined, tell: () => void) {
-    super(signal)
-    this.#tell = tell
-  }
-
-  protected cancel(): void {
-    this.#tell()
-  }
 }
 
 export class BatchRun {
@@ -88,7 +75,7 @@ export class BatchRun {
   async work(): Promise<number> {
     const { signal } = this.#plan
     refuseAborted(signal)
-    const cancellation = new BatchCancellation(signal, () => this.#fail(new AbortError(signal as AbortSignal)))
+    const cancellation = new ToldCancellation(signal, () => this.#fail(new AbortError(signal as AbortSignal)))
     let sealed: SealedFile | undefined
     try {
       sealed = await this.#seal()

@@ -13,7 +13,7 @@
  * Nothing but work keeps the event loop alive: timers are unref'ed, and those who wait are nothing that libuv knows of. Timers
  * and the container's `closed` hold the pool weakly, so that one which nobody has any more is collected with its containers.
  */
-import { AbortError, Cancellation, refuseAborted } from '../abort.js'
+import { AbortError, refuseAborted, ToldCancellation, type Cancellation } from '../abort.js'
 import { Batch } from '../batch/batch.js'
 import type { BatchInputs, BatchOptions, Cells } from '../batch/batch-options.js'
 import { build, type BuildOptions, type BuildResult } from '../build.js'
@@ -94,20 +94,7 @@ class Waiter extends Queued {
       this.grant = resolve
       this.refuse = reject
     })
-    this.cancellation = new WaitCancellation(signal, () => give(this, new AbortError(signal as AbortSignal)))
-  }
-}
-
-class WaitCancellation extends Cancellation {
-  readonly #tell: () => void
-
-  constructor(signal: AbortSignal | undefined, tell: () => void) {
-    super(signal)
-    this.#tell = tell
-  }
-
-  protected cancel(): void {
-    this.#tell()
+    this.cancellation = new ToldCancellation(signal, () => give(this, new AbortError(signal as AbortSignal)))
   }
 }
 
