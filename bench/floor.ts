@@ -9,7 +9,7 @@ export class Floor implements AsyncDisposable {
   readonly #child = spawn(built('hotcell-bench-floor'), { stdio: ['pipe', 'pipe', 'inherit'] })
   readonly #lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]()
 
-  /** `exec PATH` or `create`; microseconds, measured by the program itself. */
+  /** `exec PATH`, `repeat COUNT PATH` or `create`; microseconds, measured by the program itself. */
   async sample(command: string): Promise<number> {
     this.#child.stdin.write(`${command}\n`)
     const { value, done } = await this.#lines.next()

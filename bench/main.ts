@@ -66,11 +66,13 @@ function shown(value: number, unit: string): string {
 
 /** What a figure is compared with: the floor and the spawn of its group that end in the same words. */
 function ratio(of: Figure, figures: readonly Figure[], beginning: string): string {
+  const isThroughput = of.name.includes(' at once')
   const [, subject] = /^(?:master\.execve|child_process\.spawn)(.*)$/.exec(of.name) ?? []
   const base = figures.find(
     ({ name }) =>
       name.startsWith(beginning) &&
-      (subject === undefined ? of.name === 'Master.create' : name.endsWith(subject)) &&
+      name.includes(' at once') === isThroughput &&
+      (isThroughput || (subject === undefined ? of.name === 'Master.create' : name.endsWith(subject))) &&
       name !== of.name,
   )
   return base === undefined ? '' : `${(of.median / base.median).toFixed(2)} ×`

@@ -3,9 +3,11 @@
 
 import { execFile } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { promisify } from 'node:util'
 import { Master, Pool } from 'hotcell'
 import { spawnOnHost, type Group } from './context.js'
+import { Floor } from './floor.js'
 import { figure, interleave, timed, type Case, type Figure } from './sample.js'
 
 const CONCURRENCY = 4
@@ -46,7 +48,15 @@ async function throughput(rounds: number, progress: (done: number, of: number) =
       await master.run('/bin/true')
     })
   }
+  // A process for each CPU, which starts one program after the other and does nothing else: more runs than these no machine can do.
+  const loops = Array.from({ length: availableParallelism() }, () => new Floor())
+  const floor = async (): Promise<number> => {
+    const each = Math.ceil(BATCH / loops.length)
+    const all = Promise.all(loops.map((loop) => loop.sample(`repeat ${each} /bin/true`)))
+    return (await timed(() => all)) / (each * loops.length)
+  }
   const cases: Case[] = [
+    { name: `floor: a loop of vfork+execve+wait4 on each CPU at once`, sample: floor },
     { name: `child_process.spawn, ${CONCURRENCY} at once`, sample: () => perCall(() => spawnOnHost('/bin/true')) },
     { name: `child_process.execFile, ${CONCURRENCY} at once`, sample: () => perCall(() => execFileAsync('/bin/true')) },
     { name: `pool.run, ${CONCURRENCY} at once, size ${CONCURRENCY}`, sample: () => perCall(() => run(wide)) },
@@ -61,7 +71,7 @@ async function throughput(rounds: number, progress: (done: number, of: number) =
   try {
     return await interleave(cases, rounds, progress)
   } finally {
-    await Promise.all(masters.map((master) => master.destroy()))
+    await Promise.all([...masters, ...loops].map((one) => one[Symbol.asyncDispose]()))
   }
 }
 

@@ -76,3 +76,12 @@ pub fn sample(path: &str) -> io::Result<Duration> {
     }
     Ok(elapsed)
 }
+
+/// So many runs of `path` in a row.
+pub fn repeat(count: u32, path: &str) -> io::Result<Duration> {
+    let began = Instant::now();
+    for _ in 0..count {
+        sample(path)?;
+    }
+    Ok(began.elapsed())
+}

@@ -6,6 +6,7 @@
 //! | command | measures |
 //! |---|---|
 //! | `exec PATH` | `clone(CLONE_VM|CLONE_VFORK)`, `execve`, `wait4`; standard streams are /dev/null |
+//! | `repeat COUNT PATH` | so many of these, one after the other, with what is between them |
 //! | `create` | one `clone3` of seven namespaces, id maps, the mounts of hotcell's default root, `pivot_root`, one byte back to the parent |
 //!
 //! An error is answered by a line that begins with `error`. No code of hotcell is used here.
@@ -21,6 +22,10 @@ fn main() -> io::Result<()> {
         let line = line?;
         let answer = match line.split_once(' ') {
             Some(("exec", path)) => exec::sample(path),
+            Some(("repeat", what)) => match what.split_once(' ').map(|(count, path)| (count.parse(), path)) {
+                Some((Ok(count), path)) => exec::repeat(count, path),
+                _ => Err(io::Error::other(format!("repeat COUNT PATH, not: {line}"))),
+            },
             None if line == "create" => create::sample(),
             _ => Err(io::Error::other(format!("unknown command: {line}"))),
         };

@@ -324,8 +324,6 @@ pub mod raw {
         setpriority(which: i32, who: i32, nice: i32) = SYS_setpriority;
         /// sched_setscheduler(2).
         sched_setscheduler(thread: i32, policy: i32, priority: *const i32) = SYS_sched_setscheduler;
-        /// sched_setaffinity(2).
-        sched_setaffinity(thread: i32, bytes: usize, cpus: *const u64) = SYS_sched_setaffinity;
         /// setsid(2).
         setsid() = SYS_setsid;
         /// write(2).

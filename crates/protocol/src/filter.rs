@@ -23,7 +23,6 @@ pub const PASSING_CALLS: &[(&str, u8)] = &[
     ("close_range", 3),
     ("umask", 1),
     ("setpriority", 3),
-    ("sched_setaffinity", 3),
     ("prlimit64", 4),
     ("keyctl", 2),
     ("unshare", 1),

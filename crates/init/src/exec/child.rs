@@ -9,7 +9,6 @@
 //! then the sync point, Landlock, and the program.
 
 use super::Plan;
-use hotcell_linux::affinity::{self, Cpus};
 use hotcell_linux::capability;
 use hotcell_linux::keyring;
 use hotcell_linux::process::raw;
@@ -90,11 +89,6 @@ unsafe fn prepare(plan: &Plan) -> Result<i32, Failed> {
         // Pid 1 may be ahead of its programs (`launcher`); where it is behind, with a host that is nice, so are they, and this fails.
         // SAFETY: no memory involved.
         unsafe { raw::setpriority(&plan.pass, libc::PRIO_PROCESS as i32, 0, 0) };
-    }
-    if plan.is_on_one_cpu {
-        // The cpuset has the say.
-        // SAFETY: the kernel reads a static set.
-        unsafe { raw::sched_setaffinity(&plan.pass, 0, Cpus::BYTES, affinity::ALL.as_ptr()) };
     }
     for planned in &plan.rlimits {
         // SAFETY: the kernel reads one rlimit64 of the plan.

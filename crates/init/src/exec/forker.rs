@@ -35,7 +35,6 @@ use super::child;
 use super::plan::Plan;
 use super::spawn::{Child, watch_progress};
 use crate::sweep::{self, Tag};
-use hotcell_linux::affinity::{self, Cpus};
 use hotcell_linux::clone3::{CloneVm, clone_vm};
 use hotcell_linux::errno;
 use hotcell_linux::eventfd::EventFd;
@@ -119,8 +118,6 @@ pub struct Forker {
     /// The plans that the thread may still look at, oldest first.
     kept: RefCell<VecDeque<Arc<Plan>>>,
     given: Cell<u32>,
-    /// The CPU that the thread is bound to.
-    near: Cell<Option<u32>>,
 }
 
 /// What there is once it is in its place.
@@ -222,7 +219,6 @@ impl Forker {
             entered: OnceCell::new(),
             kept: RefCell::default(),
             given: Cell::new(0),
-            near: Cell::new(None),
         })
     }
 
@@ -285,7 +281,6 @@ impl Forker {
             return Err(failed(libc::EBUSY));
         }
         plan.pass = self.shared.pass;
-        plan.is_on_one_cpu = self.keep_near();
         plan.is_born_level = self.shared.levels.load(Acquire);
         plan.joins_keyring = self.reach().keyrings;
         plan.hides_cgroup = self.place.hides_cgroup && self.place.directory.is_some();
@@ -298,20 +293,6 @@ impl Forker {
         self.shared.plan.store(Arc::as_ptr(&plan).cast_mut(), Release);
         self.give(order::CLONE);
         Ok(Child::of_thread(plan, progress))
-    }
-
-    /// Binds the thread to the CPU that we are on. We are about to wait for it, or for its child, so it runs here at once, where the
-    /// scheduler would rather wake another CPU up, which takes longer than all that the thread does. Returns whether it is bound to one.
-    fn keep_near(&self) -> bool {
-        let (here, last) = (affinity::current_cpu(), self.near.get());
-        if let (Some(cpu), Some(thread)) = (here, &self.thread)
-            && here != last
-            // EINVAL: the thread is in a cpuset without that CPU.
-            && Cpus::only(cpu).bind(thread.id()).is_ok()
-        {
-            self.near.set(here);
-        }
-        self.near.get().is_some()
     }
 
     /// Drops the plans that the thread is done with.

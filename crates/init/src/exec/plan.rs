@@ -70,8 +70,6 @@ pub struct Plan {
     closed: AtomicBool,
     /// For the filter that the child is born with.
     pub pass: Pass,
-    /// Whether the thread that clones the child is bound to one CPU, which the program is not to be.
-    pub is_on_one_cpu: bool,
     /// Whether the kernel gives children of that thread a nice value of 0 where it has a lower one itself.
     pub is_born_level: bool,
     pub rlimits: Vec<PlannedLimit>,
@@ -204,7 +202,6 @@ impl Plan {
             descriptors: fds.into_iter().map(IntoRawFd::into_raw_fd).collect(),
             closed: AtomicBool::new(false),
             pass: Pass::NONE,
-            is_on_one_cpu: false,
             is_born_level: false,
             pid: AtomicI32::new(0),
             clone_errno: AtomicI32::new(0),
