@@ -3,7 +3,7 @@
 use crate::error::{ErrorData, to_js};
 use crate::value::Object;
 use hotcell_host::protocol::{Disallowed, Sample, Verdict};
-use hotcell_host::{Accounting, Event, Outcome, RequestId, Stream, Usage, call_name};
+use hotcell_host::{Accounting, Collected, Event, Outcome, RequestId, Stream, Usage, call_name};
 use napi::{
     Result,
     bindgen_prelude::{Buffer, Float64Array},
@@ -23,9 +23,9 @@ type Data = [f64; STRIDE - 2];
 pub struct Extra {
     /// Of a row of kind ERROR.
     pub error: Option<ErrorData>,
-    /// Of a row of kind RESULT whose output was collected.
+    /// Of a row of kind RESULT whose output was collected, unless there was none.
     pub stdout: Option<Buffer>,
-    /// Of a row of kind RESULT whose output was collected.
+    /// Likewise.
     pub stderr: Option<Buffer>,
     /// Of a row of kind RESULT: the system call that the run was ended for.
     pub syscall: Option<String>,
@@ -77,15 +77,22 @@ pub(crate) unsafe fn write(
             (RESULT, result(outcome, None))
         }
         Event::Collected(collected) => {
-            // SAFETY: the caller's.
-            let object = unsafe { Object::new(env) }?;
-            object.set_buffer(c"stdout", collected.stdout)?;
-            object.set_buffer(c"stderr", collected.stderr)?;
-            if let Some(call) = &collected.outcome.disallowed {
-                set_call(object, call)?;
+            let Collected { outcome, stdout, stderr, breach } = *collected;
+            // A Buffer that says nothing costs as much as one that does.
+            let outputs = [(c"stdout", stdout), (c"stderr", stderr)].into_iter().filter(|(_, bytes)| !bytes.is_empty());
+            let mut outputs = outputs.peekable();
+            if outputs.peek().is_some() || outcome.disallowed.is_some() {
+                // SAFETY: the caller's.
+                let object = unsafe { Object::new(env) }?;
+                for (name, bytes) in outputs {
+                    object.set_buffer(name, bytes)?;
+                }
+                if let Some(call) = &outcome.disallowed {
+                    set_call(object, call)?;
+                }
+                extra = Some(object.raw());
             }
-            extra = Some(object.raw());
-            (RESULT, result(collected.outcome, collected.breach))
+            (RESULT, result(outcome, breach))
         }
         Event::Timeline(samples) => {
             // SAFETY: the caller's.
