@@ -1,6 +1,8 @@
 // What hotcell tells on channels of node:diagnostics_channel, and the log that is made of it. Channels are global: one test after the other.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe, unsubscribe, type TracingChannel } from 'node:diagnostics_channel'
+import { once } from 'node:events'
+import { buffer } from 'node:stream/consumers'
 import test, { type ExecutionContext } from 'ava'
 import {
   channels,
@@ -145,6 +147,40 @@ test.serial('files, resets and containers are told of', async (t) => {
   t.deepEqual(closes, [{ initPid: master.pid, requested: true }])
   await t.throwsAsync(Master.create({ mounts: 3 } as never), { instanceOf: TypeError })
   t.deepEqual(creates.names.slice(4), failed)
+})
+
+test.serial('archives are told of: from the moment when somebody reads until they are closed', async (t) => {
+  const master = await createMaster(t)
+  const { names, messages } = hear<CopyMessage>(t, channels.copy)
+  await master.run('sh', ['-c', 'mkdir d; echo 1 > d/f'])
+  const unread = master.copyOutTar('d')
+  t.deepEqual(messages, [])
+  unread.destroy()
+
+  const archive = await buffer(master.copyOutTar('d'))
+  t.deepEqual(names.splice(0), completed)
+  await master.copyInTar(archive, 'copy')
+  t.deepEqual(names.splice(0), completed)
+  await t.throwsAsync(buffer(master.copyOutTar('absent')), { code: 'ENOENT' })
+  t.deepEqual(names.splice(0), failed)
+  await t.throwsAsync(master.copyInTar(Buffer.from('no archive'), 'copy'), { code: 'ERR_HOTCELL_ARCHIVE' })
+
+  // Who has seen enough has not failed.
+  const enough = master.copyOutTar('d')
+  await once(enough, 'readable')
+  enough.destroy()
+  await once(enough, 'close')
+  t.deepEqual(
+    messages.map(({ direction, path, error }) => [direction, path, (error as { code?: string } | undefined)?.code]),
+    [
+      ['out', 'd', undefined],
+      ['in', 'copy', undefined],
+      ['out', 'absent', 'ENOENT'],
+      ['in', 'copy', 'ERR_HOTCELL_ARCHIVE'],
+      ['out', 'd', undefined],
+    ],
+  )
+  t.is(messages[0]?.initPid, master.pid)
 })
 
 test.serial('a container that is lost is told apart from one that was destroyed', async (t) => {

@@ -15,7 +15,14 @@ import { build, type BuildOptions, type BuildResult } from './build.js'
 import { copyIn, type CopyInOptions } from './copy-in.js'
 import { copyOut, type CopyOutOptions } from './copy-out.js'
 import type { CopySource } from './copy-source.js'
-import { channels, isObserved, observe, observeLater, type RunMessage } from './diagnostics/channels.js'
+import {
+  channels,
+  isObserved,
+  observe,
+  observeLater,
+  type CopyMessage,
+  type RunMessage,
+} from './diagnostics/channels.js'
 import { failure } from './errors.js'
 import { execve } from './execve.js'
 import { Execution, outcomeOf } from './execution.js'
@@ -210,7 +217,9 @@ export class Master implements AsyncDisposable {
    * `maxBytes` or `maxEntries`; `ELOOP`, `ENOTDIR`: a name leads through a link or a file; `ENOSPC`: the tmpfs is full
    */
   async copyInTar(source: CopySource, path: ContainerPath, options?: CopyInTarOptions): Promise<void> {
-    await copyInTar(this.#container, source, path, options)
+    const copy = (): Promise<void> => copyInTar(this.#container, source, path, options)
+    if (!isObserved(channels.copy)) return await copy()
+    await observe(channels.copy, { direction: 'in', initPid: this.pid, path }, copy)
   }
 
   /**
@@ -226,7 +235,11 @@ export class Master implements AsyncDisposable {
    * than 4,095 bytes; `ESTALE`: there was a `reset()`
    */
   copyOutTar(path: ContainerPath, options?: CopyOutTarOptions): Readable {
-    return copyOutTar(this.#container, path, options)
+    return copyOutTar(this.#container, path, options, (begin, archive) => {
+      if (!isObserved(channels.copy)) return begin()
+      const message: CopyMessage = { direction: 'out', initPid: this.pid, path }
+      return observeLater(channels.copy, message, begin, () => endOf(archive))
+    })
   }
 
   /**
@@ -451,6 +464,12 @@ function listOf(args: unknown): ContainerPath[] {
 /** Says that a container is gone. A function of its own: a closure could hold the Master, whose collection is an end as well. */
 function tellClose(initPid: number, { requested }: Reply): void {
   if (channels.close.hasSubscribers) channels.close.publish({ initPid, requested })
+}
+
+/** Until a stream is closed, and what it failed with. */
+async function endOf(stream: Readable): Promise<Error | undefined> {
+  await new Promise((resolve) => stream.once('close', resolve))
+  return stream.errored ?? undefined
 }
 
 function done(reply: Reply): void {

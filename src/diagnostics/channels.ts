@@ -47,7 +47,10 @@ export interface RunMessage extends OperationMessage {
   result?: TraceResult
 }
 
-/** `tracing:hotcell:copy:*`: a file is copied into or out of a container. `files` and `collect` of a run do that as well. */
+/**
+ * `tracing:hotcell:copy:*`: a file or a directory is copied into or out of a container. `files` and `collect` of a run do that as well. An archive that
+ * comes out is told of from the moment when somebody reads it until it is closed.
+ */
 export interface CopyMessage extends OperationMessage {
   readonly direction: 'in' | 'out'
   /** The pid of the container's init. */
@@ -128,7 +131,7 @@ function plain<M>(name: string): Channel<unknown, M> {
  * |---|---|
  * | `create`, `reset` | a container that is made, or reset |
  * | `run` | a program, from the call to its verdict |
- * | `copy` | a file that goes in or comes out |
+ * | `copy` | a file, a directory or an archive that goes in or comes out |
  * | `close` | a container that is gone |
  * | `pipeline` | a pipeline |
  * | `poolTurn` | a turn with a container of a pool, the waiting for it included |
@@ -209,7 +212,7 @@ export function observeLater<M extends OperationMessage & { result?: unknown }, 
     if (outcome instanceof Error) {
       message.error = outcome
       error.publish(message)
-    } else {
+    } else if (outcome !== undefined) {
       message.result = outcome
     }
     asyncStart.publish(message)

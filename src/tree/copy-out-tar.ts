@@ -49,14 +49,25 @@ class StreamCancellation extends Cancellation {
   }
 }
 
-export function copyOutTar(container: Container, path: ContainerPath, options: CopyOutTarOptions = {}): Readable {
+/** Begins a copy, which is over when the stream is closed. */
+type Around = (begin: () => Transfer, archive: Readable) => Transfer
+
+/** `around` is called when somebody reads, and has to call what it is given. */
+export function copyOutTar(
+  container: Container,
+  path: ContainerPath,
+  options: CopyOutTarOptions = {},
+  around: Around = (transfer) => transfer(),
+): Readable {
   checkNames(options, allowed)
   const source = containerPath('path', path)
   const selection = encodeSelection(options)
   const maxEntries = bound('maxEntries', options.maxEntries, DEFAULT_MAX_ENTRIES)
   const maxBytes = bound('maxBytes', options.maxBytes, DEFAULT_MAX_BYTES)
   const signal = abortSignal(options.signal)
-  return new Archive(() => begin(container, source, selection, maxEntries, maxBytes), signal)
+  const start = (): Transfer => begin(container, source, selection, maxEntries, maxBytes)
+  const archive: Readable = new Archive(() => around(start, archive), signal)
+  return archive
 }
 
 function begin(
