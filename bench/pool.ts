@@ -12,20 +12,27 @@ import { figure, interleave, timed, type Case, type Figure } from './sample.js'
 
 const CONCURRENCY = 4
 const execFileAsync = promisify(execFile)
-/** Runs in a sample: long enough for all lanes to be busy nearly all of the time. */
-const BATCH = 80
+/** Runs in a sample: enough for its end, when fewer are left than lanes, not to count. */
+const BATCH = 200
+/** Runs before it that do not count: after a fork of this process each page that is written to costs a fault, whoever made the fork. */
+const WARM_UP = 40
 const IDLE_CELLS = 100
 
 /** The time of one of BATCH calls, CONCURRENCY of them at once, in microseconds. */
 async function perCall(call: (lane: number) => Promise<unknown>): Promise<number> {
-  const calls = async (lane: number): Promise<void> => {
-    for (let i = 0; i < BATCH / CONCURRENCY; i++) await call(lane)
+  const several = async (count: number): Promise<void> => {
+    let started = 0
+    const calls = async (lane: number): Promise<void> => {
+      while (started++ < count) await call(lane)
+    }
+    await Promise.all(Array.from({ length: CONCURRENCY }, (_, lane) => calls(lane)))
   }
-  return (await timed(() => Promise.all(Array.from({ length: CONCURRENCY }, (_, lane) => calls(lane))))) / BATCH
+  await several(WARM_UP)
+  return (await timed(() => several(BATCH))) / BATCH
 }
 
 export const pools: Group = async ({ runs, progress }) => {
-  const concurrent = await throughput(Math.max(5, Math.round(runs / 40)), progress)
+  const concurrent = await throughput(Math.max(5, Math.round(runs / 50)), progress)
   const turns = await turnAround(runs, progress)
   return [...concurrent, ...turns, await idleMemory(progress)]
 }
