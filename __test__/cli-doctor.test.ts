@@ -141,6 +141,13 @@ test.serial('Landlock and traces', async (t) => {
   t.regex(await advice([], { sysctls: { 'kernel.yama.ptrace_scope': '3' } }), /ptrace_scope = 1/)
 })
 
+test.serial('terminals and overlays', async (t) => {
+  t.regex(await advice(['overlay']), /^sudo modprobe overlay$/m)
+  const inside = await advice(['overlay', 'terminal'], { container: 'docker', uid: 0, user: 'root' })
+  t.notRegex(inside, /modprobe/)
+  t.regex(inside, /--security-opt/)
+})
+
 test.serial('writes the init image, and containers can be started from it where it is root’s', async (t) => {
   const folder = temporaryFolder(t)
   const file = join(folder, 'init')

@@ -25,6 +25,8 @@ test('lists features, each with a name, whether it is there, and what else is kn
     'root',
     'network-namespace',
     'proc-mount',
+    'terminal',
+    'overlay',
     'clone3',
     'openat2',
     'close_range',

@@ -7,12 +7,13 @@
 use crate::blocking::Container;
 use crate::cgroups::CgroupChoice;
 use crate::error::{Error, errno};
+use crate::master::Program;
 use crate::seccomp::Seccomp;
 use crate::setup::default_setup;
 use hotcell_cgroup::Controller;
 use hotcell_cgroup::detect::{Detection, Version};
 use hotcell_linux::{landlock, openat2, pidfd};
-use hotcell_protocol::{Network, ProcMode, Setup, Step, UserNamespace};
+use hotcell_protocol::{Mount, MountKind, Network, ProcMode, Setup, Step, UserNamespace, WindowSize};
 use hotcell_seccomp::Profile;
 use nix::libc;
 use std::fs::{self, File};
@@ -101,6 +102,19 @@ fn features() -> Vec<Feature> {
         false,
         "/proc in the container; inside of another container that one's /proc must not be masked (docker run --security-opt \
          systempaths=unconfined), or use proc: 'none'",
+    );
+    add(
+        "terminal",
+        bare.as_ref().map_or_else(|_| numbered(&bare), |()| terminal_works()),
+        false,
+        "tty: a pseudoterminal in the container, on a devpts of its own; CONFIG_UNIX98_PTYS, and inside of another container a seccomp profile that \
+         allows mounting",
+    );
+    add(
+        "overlay",
+        numbered(&beyond_bare(with_overlay())),
+        false,
+        "mounts of type 'overlay'; CONFIG_OVERLAY_FS, without root Linux 5.11, and a file system below that overlayfs can stand on",
     );
     add(
         "clone3",
@@ -202,6 +216,32 @@ fn bare_setup() -> Setup {
     let mut setup = Setup { network: Network::Host, proc: ProcMode::None, ..default_setup() };
     setup.mounts.retain(|mount| mount.target.as_slice() == setup.work_dir.as_slice());
     setup
+}
+
+/// With a directory that every host has as the lower layer. Others may be on file systems of which overlayfs thinks differently.
+fn with_overlay() -> Setup {
+    let mut setup = bare_setup();
+    let kind = MountKind::Overlay { source: b"/usr".to_vec().into(), limits: None, map_owner: true };
+    let target = b"/overlay".to_vec().into();
+    setup.mounts.push(Mount { kind, target, read_only: false, no_exec: false, optional: false });
+    setup
+}
+
+/// A container is asked to execute a directory on a terminal. That it refuses to do so means that the terminal was there.
+fn terminal_works() -> Result<(), i32> {
+    let numbered = |error: &Error| error.errno().unwrap_or(0);
+    let seccomp = Seccomp::profile(Profile::Off).map_err(|error| numbered(&error))?;
+    let container =
+        Container::create_in(&bare_setup(), &CgroupChoice::Off, seccomp).map_err(|error| numbered(&error))?;
+    let size = WindowSize { columns: 80, rows: 24 };
+    let result = container.run(Program { terminal: Some(size), ..Program::new(b"/\0") }, &[], 0);
+    container.destroy();
+    match result {
+        Err(Error::Perform(failure)) if failure.step == Step::Execve => Ok(()),
+        Err(error) => Err(numbered(&error)),
+        // A directory was executed.
+        Ok(_) => Err(libc::EINVAL),
+    }
 }
 
 fn create(setup: &Setup) -> Result<(), Error> {

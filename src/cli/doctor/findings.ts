@@ -21,7 +21,7 @@ export const sections: readonly { title: string; names: readonly string[] }[] = 
   { title: 'Containers', names: ['platform', 'container', 'user-namespace', 'network-namespace', 'proc-mount'] },
   { title: 'Kernel', names: ['clone3', 'openat2', 'close_range', 'mount-api', 'pidfd', 'memfd-exec'] },
   { title: 'Limits', names: ['cgroup-memory', 'cgroup-pids', 'cgroup-cpu', 'cgroup-cpuset'] },
-  { title: 'Walls and tools', names: ['user-namespace-ranges', 'landlock', 'ptrace'] },
+  { title: 'Walls and tools', names: ['user-namespace-ranges', 'landlock', 'ptrace', 'terminal', 'overlay'] },
 ]
 
 interface Words {
@@ -76,6 +76,8 @@ const words: Readonly<Record<string, Words>> = {
     absent: 'programs have your uid on the host: files that are yours alone, mounted, are theirs',
   },
   landlock: { title: 'Landlock', there: 'rules for files and ports', absent: '--landlock and --allow-… are refused' },
+  terminal: { title: 'Terminals', there: 'hotcell shell and --tty', absent: 'hotcell shell and --tty fail' },
+  overlay: { title: 'Overlays', there: 'of /usr', absent: '--overlay fails' },
   ptrace: { title: 'Traces', there: 'hotcell trace and learn', absent: 'hotcell trace and learn are refused' },
 }
 

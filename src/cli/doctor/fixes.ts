@@ -70,6 +70,18 @@ const fixes: Readonly<Record<string, (facts: HostFacts, profile: string) => Fix[
       },
     ]
   },
+  terminal: outer,
+  overlay: (facts) => [
+    ...outer(facts),
+    ...(facts.container === undefined
+      ? [
+          {
+            text: 'load the module overlay, or use a kernel that has it (without root from 5.11 on)',
+            lines: ['sudo modprobe overlay', 'echo overlay | sudo tee /etc/modules-load.d/hotcell.conf'],
+          },
+        ]
+      : []),
+  ],
   'cgroup-memory': cgroups,
   'cgroup-pids': cgroups,
   'cgroup-cpu': cgroups,
