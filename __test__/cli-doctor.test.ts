@@ -142,7 +142,7 @@ test.serial('Landlock and traces', async (t) => {
 })
 
 test.serial('terminals and overlays', async (t) => {
-  t.regex(await advice(['overlay']), /^sudo modprobe overlay$/m)
+  t.regex(await advice(['overlay'], {}), /^sudo modprobe overlay$/m)
   const inside = await advice(['overlay', 'terminal'], { container: 'docker', uid: 0, user: 'root' })
   t.notRegex(inside, /modprobe/)
   t.regex(inside, /--security-opt/)
