@@ -37,7 +37,12 @@ export interface MasterOptions extends Cancellable {
   domainName?: string | undefined
   /** The environment of runs that bring none. @default [{@link defaultPath}] */
   env?: EnvInput | undefined
-  /** Who programs are, inside of the container; on the host they are somebody else. @default { uid: 1000, gid: 1000 } */
+  /**
+   * Who programs are, inside of the container; on the host they are somebody else. A user namespace is what makes the difference: without one
+   * (see `userNamespace`) nobody can be chosen, and programs have an id that is nobody's on the host, inside as well.
+   *
+   * @default { uid: 1000, gid: 1000 }
+   */
   user?: { uid: number; gid: number } | undefined
   /**
    * `true`: in a user namespace, or not at all (user_namespaces(7)). `false`: without one, which only root can.
