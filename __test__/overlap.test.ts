@@ -95,6 +95,23 @@ test('each of many overlapping runs takes its own leftovers along', async (t) =>
   await other.run
 })
 
+// While one is in the middle of a fork, everybody may be stopped and continued, and its child be born stopped.
+test('whoever forks while the leftovers of others are ended goes on', async (t) => {
+  const crowd = async (): Promise<void> => {
+    const master = await createMaster(t)
+    await install(master, 'behave')
+    const other = await hold(t, master)
+    for (let round = 0; round < 60; round++) {
+      const leave = (_: unknown, i: number): Promise<unknown> =>
+        master.execve({ args: ['./behave', 'leave', `/w/lock${i}`] })
+      await within(Promise.all(Array.from({ length: 12 }, leave)), `round ${round}`)
+    }
+    other.run.kill('SIGKILL')
+    await other.run
+  }
+  await Promise.all(Array.from({ length: 4 }, crowd))
+})
+
 test('processes that fork for ever end with their run, alone and beside another one', async (t) => {
   const master = await createMaster(t)
   await install(master, 'behave')

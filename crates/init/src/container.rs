@@ -22,7 +22,7 @@ use crate::reset::Resetter;
 use crate::runs::{Run, unborn};
 use crate::setup::{Attached, Built, EnterAnywhere, Tree};
 use crate::slots::{Slots, Surroundings};
-use crate::sweep::{self, Tag};
+use crate::sweep::{self, Tag, Thaw};
 use crate::timeline::Timeline;
 use crate::trace::{Trace, Word};
 use crate::tree::Places;
@@ -73,6 +73,7 @@ pub struct Container {
     runs: Vec<Run>,
     groups: Vec<Rc<Group>>,
     slots: Slots,
+    thaw: Thaw,
     /// The tag of pid 1, and of what it clones.
     own_tag: Tag,
     /// What it had at the end of the set-up, where programs can change it, see [`Container::reset`].
@@ -194,6 +195,7 @@ impl Container {
             runs: Vec::new(),
             groups: Vec::new(),
             slots: Slots::default(),
+            thaw: Thaw::default(),
             tickets: Tickets::default(),
             deletions: Vec::new(),
             resetter: Resetter::default(),
@@ -253,6 +255,7 @@ impl Container {
             }
             // After the ends: who has ended by itself is judged by what it used.
             self.watch_limits();
+            self.thaw();
             self.take_samples();
             if request {
                 self.receive(&mut buffer, &kernel)?;
@@ -267,7 +270,8 @@ impl Container {
             return Some(0);
         }
         let typing = self.runs.iter().filter_map(|run| run.terminal.as_ref()).map(Terminal::next_us);
-        let next_us = self.runs.iter().map(|run| run.next_us()).chain(typing).min();
+        let thaw = (!self.runs.is_empty()).then(|| self.thaw.next_us());
+        let next_us = self.runs.iter().map(|run| run.next_us()).chain(typing).chain(thaw).min();
         let next_us = next_us.filter(|next| *next < u64::MAX);
         // Rounded up, so that nobody looks too early.
         let left_ms = next_us.map(|next| next.saturating_sub(process::monotonic_us()).div_ceil(1000));
@@ -749,7 +753,22 @@ impl Container {
             return;
         };
         let is_frozen = rounds > sweep::GENTLE_ROUNDS && !self.is_handing_over();
-        sweep::kill_if(proc, is_frozen, &supervisors, |_| true);
+        if sweep::kill_if(proc, is_frozen, &supervisors, |_| true).may_have_stopped {
+            self.thaw.begin(process::monotonic_us());
+        }
+    }
+
+    /// Continues whoever was born stopped since everybody was.
+    fn thaw(&mut self) {
+        let now = process::monotonic_us();
+        if !self.thaw.is_due(now) {
+            return;
+        }
+        if self.is_handing_over() {
+            self.thaw.begin(now);
+        } else {
+            let _ = process::kill(-1, libc::SIGCONT);
+        }
     }
 
     /// Sees to it that no run in flight has the tag that pid 1 clones with.
@@ -984,13 +1003,18 @@ impl Container {
     fn kill_traced(&mut self) {
         let (supervisors, is_handing_over) = (self.supervisors(), self.is_handing_over());
         let Some(proc) = &self.proc else { return };
+        let mut may_have_stopped = false;
         for run in self.runs.iter_mut().filter(|run| run.killed && run.end.is_none()) {
             if run.sweeps > 0 {
                 run.group_killed |= run.group().is_some_and(|group| group.kill());
                 let is_frozen = run.sweeps > sweep::GENTLE_ROUNDS && !is_handing_over;
-                sweep::kill_if(proc, is_frozen, &supervisors, |tag| run.is_tagged(tag));
+                let sweep = sweep::kill_if(proc, is_frozen, &supervisors, |tag| run.is_tagged(tag));
+                may_have_stopped |= sweep.may_have_stopped;
             }
             run.sweeps += 1;
+        }
+        if may_have_stopped {
+            self.thaw.begin(process::monotonic_us());
         }
     }
 
@@ -1104,7 +1128,11 @@ impl Container {
             _ => {
                 let is_frozen = rounds >= sweep::GENTLE_ROUNDS && !is_handing_over;
                 let is_stranger = |tag: &Tag| !live.iter().any(|run| run.is_tagged(tag));
-                sweep::kill_if(proc, is_frozen, &supervisors, is_stranger)
+                let sweep = sweep::kill_if(proc, is_frozen, &supervisors, is_stranger);
+                if sweep.may_have_stopped {
+                    self.thaw.begin(process::monotonic_us());
+                }
+                sweep.killed
             }
         };
         let mut looks_again = false;
