@@ -56,6 +56,7 @@ const facts: HostFacts = {
   sysctls: { 'user.max_user_namespaces': '63000' },
   apparmor: 'unconfined',
   filtered: false,
+  noNewPrivs: false,
   ranges: { uid: true, gid: true },
   newuidmap: 'there',
   lsm: 'lockdown,capability,landlock,yama,apparmor',
@@ -134,6 +135,7 @@ test.serial('subordinate ids', async (t) => {
   t.regex(half, /^sudo usermod --add-subgids 100000-165535 1000$/m)
   t.regex(half, /chmod u\+s/)
   t.regex(await advice(missing, { newuidmap: 'absent', distributions: ['alpine'] }), /apk add shadow-uidmap/)
+  t.regex(await advice(missing, { noNewPrivs: true }), /^NoNewPrivileges=no$/m)
 })
 
 test.serial('Landlock and traces', async (t) => {

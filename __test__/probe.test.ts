@@ -4,6 +4,8 @@ import test from 'ava'
 import { Master, probe } from '../index.js'
 import { openFds, zombies } from './support/counters.js'
 import { masterOptions, mode } from './support/mode.js'
+import { runNode } from './support/node.js'
+import { onPath, requires } from './support/requires.js'
 import { until } from './support/waiting.js'
 
 test('says that containers can be made here, and they can', async (t) => {
@@ -57,6 +59,17 @@ test('tells who we are', async (t) => {
   t.is(available('root'), mode === 'root' || mode === 'degraded')
   if (mode === 'rootless') t.false(available('user-namespace-ranges'))
   if (mode === 'rootless-ranges') t.true(available('user-namespace-ranges'))
+})
+
+const constrained = requires('ranges and setpriv', mode === 'rootless-ranges' && onPath('setpriv'))
+constrained('ranges that newuidmap may not give are none, whatever files say', async (t) => {
+  const source = `
+    import { probe } from "./index.js"
+    const { features } = await probe()
+    const { available, code } = features.find(({ name }) => name === 'user-namespace-ranges')
+    console.log(available, code)`
+  const { stdout, stderr } = await runNode(source, { through: ['setpriv', '--no-new-privs', '--'] })
+  t.is(stdout, 'false EPERM\n', stderr)
 })
 
 test.serial('leaves nothing behind, however often and many at once', async (t) => {

@@ -82,7 +82,7 @@ fn features() -> Vec<Feature> {
         ranges(root),
         false,
         "identities of their own for init and programs without root; install newuidmap (package uidmap) and give the user a line in \
-         /etc/subuid and /etc/subgid",
+         /etc/subuid and /etc/subgid; it is set-user-ID, so a process with no_new_privs cannot use it",
     );
     add(
         "root",
@@ -294,9 +294,9 @@ fn openat2_works() -> Result<(), i32> {
     tried.map(drop).map_err(|error| errno(&error))
 }
 
-/// Whether the set-uid helpers are there, and ranges for this user.
+/// Whether a container without root has more than one id. If not, EPERM if all that it takes seems to be there, else ENOENT.
 fn ranges(root: bool) -> Result<(), i32> {
-    if root {
+    if root || has_ranges() {
         return Ok(());
     }
     let helper = |name| {
@@ -310,13 +310,37 @@ fn ranges(root: bool) -> Result<(), i32> {
         let text = fs::read_to_string(file).unwrap_or_default();
         text.lines().filter_map(|line| line.split(':').next()).any(|owner| owner == number || owner == name)
     };
-    let available = helper("newuidmap") && helper("newgidmap") && granted("/etc/subuid") && granted("/etc/subgid");
-    if available { Ok(()) } else { Err(libc::ENOENT) }
+    let is_there = helper("newuidmap") && helper("newgidmap") && granted("/etc/subuid") && granted("/etc/subgid");
+    Err(if is_there { libc::EPERM } else { libc::ENOENT })
+}
+
+fn has_ranges() -> bool {
+    let setup = Setup { user_namespace: UserNamespace::Required, ..bare_setup() };
+    let created =
+        Seccomp::profile(Profile::Off).and_then(|seccomp| Container::create_in(&setup, &CgroupChoice::Off, seccomp));
+    let Ok(container) = created else { return false };
+    let map = fs::read_to_string(format!("/proc/{}/uid_map", container.pid())).unwrap_or_default();
+    container.destroy();
+    ids(&map) > 1
+}
+
+/// How many ids a map has (user_namespaces(7)).
+fn ids(map: &str) -> u64 {
+    let lengths = map.lines().filter_map(|line| line.split_whitespace().nth(2));
+    lengths.filter_map(|length| length.parse::<u64>().ok()).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_a_map_are_counted() {
+        assert_eq!(ids("         0       1000          1\n"), 1);
+        assert_eq!(ids("0 100000 1000\n1000 1000 1\n"), 1001);
+        assert_eq!(ids("0 0 4294967295\n"), u64::from(u32::MAX));
+        assert_eq!(ids(""), 0);
+    }
 
     #[test]
     fn every_cgroup_feature_is_named_whatever_there_is() {

@@ -22,6 +22,8 @@ export interface HostFacts {
   apparmor: string | undefined
   /** Whether a seccomp filter is around this process. */
   filtered: boolean
+  /** Whether set-user-ID programs give this process nothing (`no_new_privs`, prctl(2)). */
+  noNewPrivs: boolean
   /** Lines for this user in /etc/subuid and /etc/subgid. */
   ranges: { uid: boolean; gid: boolean }
   /** newuidmap(1). */
@@ -63,6 +65,7 @@ export function readFacts(): HostFacts {
     ),
     apparmor: apparmor(),
     filtered: /^Seccomp:\s*2$/m.test(status),
+    noNewPrivs: /^NoNewPrivs:\s*1$/m.test(status),
     ranges: { uid: grants('/etc/subuid', uid, user), gid: grants('/etc/subgid', uid, user) },
     newuidmap: newuidmap(),
     lsm: read('/sys/kernel/security/lsm')?.trim(),

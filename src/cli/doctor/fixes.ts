@@ -169,6 +169,12 @@ function ranges(facts: HostFacts): Fix[] {
       lines: ['sudo chmod u+s "$(command -v newuidmap)" "$(command -v newgidmap)"'],
     })
   }
+  if (facts.noNewPrivs) {
+    found.push({
+      text: 'start this process without no_new_privs, under which newuidmap has no rights; as a service, in its unit',
+      lines: ['[Service]', 'NoNewPrivileges=no'],
+    })
+  }
   if (!facts.ranges.uid || !facts.ranges.gid) {
     const who = facts.user ?? String(facts.uid)
     const missing = [
