@@ -60,7 +60,7 @@ fn features() -> Vec<Feature> {
     let bare = create(&bare_setup());
     let container = create(&default_setup());
     let launcher = launcher_error(&bare);
-    let user_namespace = create(&Setup { user_namespace: UserNamespace::Required, ..bare_setup() });
+    let user_namespace = make(&Setup { user_namespace: UserNamespace::Required, ..bare_setup() }).map(count_ids);
     let beyond_bare = |setup: Setup| bare.clone().and_then(|()| create(&setup));
     let mut features = Vec::new();
     let mut add = |name, result: Result<(), i32>, required, detail: &str| {
@@ -71,7 +71,7 @@ fn features() -> Vec<Feature> {
     add("container", numbered(&container), true, "create a container with default options");
     add(
         "user-namespace",
-        numbered(&user_namespace),
+        numbered(&user_namespace.clone().map(drop)),
         !root,
         "containers without root; sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces>0, \
          kernel.apparmor_restrict_unprivileged_userns=0 or an AppArmor profile that allows userns; in Docker, a seccomp profile that \
@@ -79,7 +79,7 @@ fn features() -> Vec<Feature> {
     );
     add(
         "user-namespace-ranges",
-        ranges(root),
+        ranges(root, user_namespace.unwrap_or(0)),
         false,
         "identities of their own for init and programs without root; install newuidmap (package uidmap) and give the user a line in \
          /etc/subuid and /etc/subgid; it is set-user-ID, so a process with no_new_privs cannot use it",
@@ -105,7 +105,7 @@ fn features() -> Vec<Feature> {
     );
     add(
         "terminal",
-        bare.as_ref().map_or_else(|_| numbered(&bare), |()| terminal_works()),
+        numbered(&bare).and_then(|()| terminal_works()),
         false,
         "tty: a pseudoterminal in the container, on a devpts of its own; CONFIG_UNIX98_PTYS, and inside of another container a seccomp profile that \
          allows mounting",
@@ -230,9 +230,7 @@ fn with_overlay() -> Setup {
 /// A container is asked to execute a directory on a terminal. That it refuses to do so means that the terminal was there.
 fn terminal_works() -> Result<(), i32> {
     let numbered = |error: &Error| error.errno().unwrap_or(0);
-    let seccomp = Seccomp::profile(Profile::Off).map_err(|error| numbered(&error))?;
-    let container =
-        Container::create_in(&bare_setup(), &CgroupChoice::Off, seccomp).map_err(|error| numbered(&error))?;
+    let container = make(&bare_setup()).map_err(|error| numbered(&error))?;
     let size = WindowSize { columns: 80, rows: 24 };
     let result = container.run(Program { terminal: Some(size), ..Program::new(b"/\0") }, &[], 0);
     container.destroy();
@@ -244,10 +242,14 @@ fn terminal_works() -> Result<(), i32> {
     }
 }
 
-fn create(setup: &Setup) -> Result<(), Error> {
+fn make(setup: &Setup) -> Result<Container, Error> {
     // It is about containers: cgroups of the host's are not made for a question.
     let seccomp = Seccomp::profile(Profile::Off)?;
-    Container::create_in(setup, &CgroupChoice::Off, seccomp).map(Container::destroy)
+    Container::create_in(setup, &CgroupChoice::Off, seccomp)
+}
+
+fn create(setup: &Setup) -> Result<(), Error> {
+    make(setup).map(Container::destroy)
 }
 
 fn numbered(result: &Result<(), Error>) -> Result<(), i32> {
@@ -294,9 +296,9 @@ fn openat2_works() -> Result<(), i32> {
     tried.map(drop).map_err(|error| errno(&error))
 }
 
-/// Whether a container without root has more than one id. If not, EPERM if all that it takes seems to be there, else ENOENT.
-fn ranges(root: bool) -> Result<(), i32> {
-    if root || has_ranges() {
+/// Whether a container without root has more than one id; it has so many. If not, EPERM if all that it takes seems to be there, else ENOENT.
+fn ranges(root: bool, count: u64) -> Result<(), i32> {
+    if root || count > 1 {
         return Ok(());
     }
     let helper = |name| {
@@ -314,14 +316,11 @@ fn ranges(root: bool) -> Result<(), i32> {
     Err(if is_there { libc::EPERM } else { libc::ENOENT })
 }
 
-fn has_ranges() -> bool {
-    let setup = Setup { user_namespace: UserNamespace::Required, ..bare_setup() };
-    let created =
-        Seccomp::profile(Profile::Off).and_then(|seccomp| Container::create_in(&setup, &CgroupChoice::Off, seccomp));
-    let Ok(container) = created else { return false };
+/// How many ids a container has, which is destroyed.
+fn count_ids(container: Container) -> u64 {
     let map = fs::read_to_string(format!("/proc/{}/uid_map", container.pid())).unwrap_or_default();
     container.destroy();
-    ids(&map) > 1
+    ids(&map)
 }
 
 /// How many ids a map has (user_namespaces(7)).

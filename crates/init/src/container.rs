@@ -753,9 +753,7 @@ impl Container {
             return;
         };
         let is_frozen = rounds > sweep::GENTLE_ROUNDS && !self.is_handing_over();
-        if sweep::kill_if(proc, is_frozen, &supervisors, |_| true).may_have_stopped {
-            self.thaw.begin(process::monotonic_us());
-        }
+        sweep::kill_if(proc, is_frozen.then_some(&mut self.thaw), &supervisors, |_| true);
     }
 
     /// Continues whoever was born stopped since everybody was.
@@ -987,7 +985,7 @@ impl Container {
         self.kill(id, libc::SIGKILL);
         let (Some(proc), Some(run)) = (&self.proc, self.runs.iter().find(|run| run.id == id)) else { return };
         if self.runs.len() > 1 {
-            sweep::kill_if(proc, false, &self.supervisors(), |tag| run.is_tagged(tag));
+            sweep::kill_if(proc, None, &self.supervisors(), |tag| run.is_tagged(tag));
         }
     }
 
@@ -1003,18 +1001,14 @@ impl Container {
     fn kill_traced(&mut self) {
         let (supervisors, is_handing_over) = (self.supervisors(), self.is_handing_over());
         let Some(proc) = &self.proc else { return };
-        let mut may_have_stopped = false;
         for run in self.runs.iter_mut().filter(|run| run.killed && run.end.is_none()) {
             if run.sweeps > 0 {
                 run.group_killed |= run.group().is_some_and(|group| group.kill());
                 let is_frozen = run.sweeps > sweep::GENTLE_ROUNDS && !is_handing_over;
-                let sweep = sweep::kill_if(proc, is_frozen, &supervisors, |tag| run.is_tagged(tag));
-                may_have_stopped |= sweep.may_have_stopped;
+                let freeze = is_frozen.then_some(&mut self.thaw);
+                sweep::kill_if(proc, freeze, &supervisors, |tag| run.is_tagged(tag));
             }
             run.sweeps += 1;
-        }
-        if may_have_stopped {
-            self.thaw.begin(process::monotonic_us());
         }
     }
 
@@ -1128,11 +1122,7 @@ impl Container {
             _ => {
                 let is_frozen = rounds >= sweep::GENTLE_ROUNDS && !is_handing_over;
                 let is_stranger = |tag: &Tag| !live.iter().any(|run| run.is_tagged(tag));
-                let sweep = sweep::kill_if(proc, is_frozen, &supervisors, is_stranger);
-                if sweep.may_have_stopped {
-                    self.thaw.begin(process::monotonic_us());
-                }
-                sweep.killed
+                sweep::kill_if(proc, is_frozen.then_some(&mut self.thaw), &supervisors, is_stranger)
             }
         };
         let mut looks_again = false;

@@ -61,19 +61,10 @@ pub fn has_orphans(proc: BorrowedFd<'_>, is_main: impl Fn(i32) -> bool) -> Optio
     Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).any(|pid: i32| !is_main(pid)))
 }
 
-/// What [`kill_if`] has done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sweep {
-    /// How many it has killed.
-    pub killed: usize,
-    /// Whether somebody may be stopped who should not be, and has to be continued once more: see [`Thaw`].
-    pub may_have_stopped: bool,
-}
-
-/// Kills every process that this holds for, by its tag, but for `spared` ones (supervisors, which have pid 1's tag). With `freeze` nobody
-/// runs meanwhile.
-pub fn kill_if(proc: &impl AsFd, freeze: bool, spared: &[i32], condemned: impl Fn(&Tag) -> bool) -> Sweep {
-    if freeze {
+/// Kills every process that this holds for, by its tag, but for `spared` ones (supervisors, which have pid 1's tag); says how many there
+/// were. With `freeze` nobody runs meanwhile, and who may have to be continued once more is left to that.
+pub fn kill_if(proc: &impl AsFd, freeze: Option<&mut Thaw>, spared: &[i32], condemned: impl Fn(&Tag) -> bool) -> usize {
+    if freeze.is_some() {
         let _ = process::kill(-1, libc::SIGSTOP);
     }
     let mut killed = Vec::new();
@@ -83,11 +74,13 @@ pub fn kill_if(proc: &impl AsFd, freeze: bool, spared: &[i32], condemned: impl F
             let _ = process::kill(pid, libc::SIGKILL);
         }
     }
-    let may_have_stopped = freeze && !have_stopped(proc, &killed);
-    if freeze {
+    if let Some(thaw) = freeze {
+        if !have_stopped(proc, &killed) {
+            thaw.begin(process::monotonic_us());
+        }
         let _ = process::kill(-1, libc::SIGCONT);
     }
-    Sweep { killed: killed.len(), may_have_stopped }
+    killed.len()
 }
 
 /// Waits a moment until all processes but these have stopped; whether they have.
